@@ -172,7 +172,7 @@ class AudioPiece:
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnded:
-    """The reply is complete. `metrics` holds the provider's own timings in ms and counts, by the field's usual names."""
+    """The reply is complete. `metrics`: the provider's own timings in ms and counts, by the usual names."""
 
     metrics: Mapping[str, float]
 

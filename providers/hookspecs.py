@@ -17,4 +17,4 @@ Register: TypeAlias = Callable[[Provider], None]
 
 @hookspec
 def register_providers(register: Register) -> None:
-    """Call `register` with each provider of the plugin. Must be quick: no model is loaded and no network is used here."""
+    """Call `register` with each provider of the plugin. Be quick: load no model and use no network here."""
