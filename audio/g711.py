@@ -21,7 +21,7 @@ def _expansion() -> NDArray[np.float32]:
     segment = (inverted >> 4 & 7).astype(np.int32)
     step = (inverted & 15).astype(np.int32)
     magnitude = ((2 * step + _BIAS) << segment) - _BIAS
-    return (np.where(inverted & 0x80, -magnitude, magnitude) * 4 / 32768).astype(np.float32)
+    return np.asarray(np.where(inverted & 0x80, -magnitude, magnitude) / 8192, dtype=np.float32)
 
 
 def _compression() -> NDArray[np.uint8]:
@@ -31,7 +31,7 @@ def _compression() -> NDArray[np.uint8]:
     segment = np.log2(biased).astype(np.int32) - 5
     step = (biased >> (segment + 1)) & 15
     sign = np.where(sample < 0, 0x80, 0)
-    return (~(sign | segment << 4 | step) & 0xFF).astype(np.uint8)
+    return np.asarray(~(sign | segment << 4 | step) & 0xFF, dtype=np.uint8)
 
 
 _EXPANDED = _expansion()
@@ -41,7 +41,8 @@ _COMPRESSED = _compression()
 def encode_mulaw(pcm: Pcm) -> bytes:
     """One byte a sample, at the rate that `pcm` has (resample to 8000 Hz first); what lies outside -1..1 is clipped."""
     sample = np.round(np.clip(pcm.samples * 32768.0, -32768.0, 32767.0)).astype(np.int16)
-    return _COMPRESSED[sample.view(np.uint16)].tobytes()
+    codes: NDArray[np.uint8] = _COMPRESSED[sample.view(np.uint16)]
+    return codes.tobytes()
 
 
 def decode_mulaw(data: bytes, rate: int = 8000) -> Pcm:

@@ -75,7 +75,7 @@ class StreamResampler:
         return Pcm(converted, self.out_rate)
 
     def flush(self) -> Pcm:
-        """The rest, so that the whole is as long as it was, to the nearest sample; the next piece begins a new stream."""
+        """The rest, so that the whole is as long as it was, to a sample; what comes next begins a new stream."""
         rest = round(self._received * self._produced / self._consumed) - self._sent
         padding = np.zeros(self._consumed + _half_width(self._consumed, self._produced), dtype=np.float32)
         converted = self._convert(padding)[:rest]

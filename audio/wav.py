@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from audio.pcm import Pcm
 
@@ -144,7 +145,7 @@ def _decode(file: io.BytesIO, kind: str) -> Pcm:
             frames = sound.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise BadAudio(f"the {kind} file cannot be read: {error.error_string}") from error
-    samples = np.mean(frames, axis=1, dtype=np.float32)
+    samples: NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)
     if len(samples) < announced:
         raise BadAudio(f"the {kind} file is cut short: it announces {announced} samples, and {len(samples)} came")
     if not np.isfinite(samples).all():

