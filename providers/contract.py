@@ -101,11 +101,17 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True)
 class CloneRequest:
-    """`label` is unique to this clone and the same on every try: a provider that keeps voices marks them with it."""
+    """A recording to make a voice from.
+
+    `label` is unique to this clone and the same on every try: a provider that keeps voices marks them with it.
+    `recording` is as it came over the phone; `cleaned` is there where cleaning made it sound better, which does not
+    mean that it shows the speaker better: each provider takes the one that suits it.
+    """
 
     label: str
     name: str
     recording: Pcm
+    cleaned: Pcm | None = None
     language: str | None = None
 
 

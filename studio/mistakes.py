@@ -3,6 +3,7 @@ later on (`FailureCode`)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -55,3 +56,40 @@ class FailureCode(StrEnum):
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     VOICE_GONE = "voice_gone"
     INTERNAL = "internal"
+
+
+# What a person can do about it, and whether the same request may succeed later.
+_WORDS: Mapping[FailureCode, tuple[str, bool]] = {
+    FailureCode.BUSY: ("The phone was busy. Start again when the line is free.", True),
+    FailureCode.NO_ANSWER: ("Nobody answered the phone. Start again and pick up.", True),
+    FailureCode.CALL_FAILED: ("The call could not be put through. Check the number and start again.", True),
+    FailureCode.CALL_REFUSED: ("The carrier refused to place the call.", False),
+    FailureCode.CALL_UNCERTAIN: (
+        "We lost touch with the carrier while placing the call, and did not dial again so that the phone rings only "
+        "once. Start again.",
+        True,
+    ),
+    FailureCode.CALL_LOST: ("The call broke off before the recording was made. Start again.", True),
+    FailureCode.CARRIER_UNAVAILABLE: ("The phone carrier cannot be reached. Try again in a few minutes.", True),
+    FailureCode.NO_KEY_PRESSED: ("Nobody pressed a key. Start again and follow the voice.", True),
+    FailureCode.WRONG_CODE: ("The digits keyed in were not those shown in the app. Start again.", True),
+    FailureCode.NOT_AGREED: ("The person on the phone did not agree, so nothing was recorded.", True),
+    FailureCode.HUNG_UP_EARLY: ("The call ended before there was a recording. Start again.", True),
+    FailureCode.TOO_LITTLE_SPEECH: (
+        "There was too little speech to make a voice from. Start again and speak for 20 to 30 seconds.",
+        True,
+    ),
+    FailureCode.RECORDING_MISSING: ("The carrier did not hand over the recording. Start again.", True),
+    FailureCode.RECORDING_UNUSABLE: ("The recording came damaged from the carrier. Start again.", True),
+    FailureCode.PROVIDER_NOT_CONFIGURED: ("The provider is not set up.", True),
+    FailureCode.PROVIDER_REFUSED: ("The provider will not do this.", False),
+    FailureCode.PROVIDER_QUOTA: ("The provider's allowance is used up.", True),
+    FailureCode.PROVIDER_UNAVAILABLE: ("The provider did not manage it. Try again later.", True),
+    FailureCode.VOICE_GONE: ("The voice no longer exists.", False),
+    FailureCode.INTERNAL: ("Something went wrong on our side. Try again.", True),
+}
+
+
+def words_for(code: FailureCode) -> tuple[str, bool]:
+    """The usual message of a failure, and whether it is retryable."""
+    return _WORDS[code]

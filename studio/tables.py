@@ -5,7 +5,6 @@ Every row that belongs to somebody carries `user_id`; only the repositories read
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,7 +14,7 @@ from sqlalchemy import JSON, Dialect, Enum, Index, LargeBinary, TypeDecorator
 from sqlalchemy import DateTime as SqlDateTime
 from sqlmodel import Field, SQLModel
 
-from studio.mistakes import FailureCode
+from studio.mistakes import FailureCode, words_for
 from studio.states import AudioFormat, CallDirection, CallPurpose, CallStatus, CloneStatus, SynthesisStatus
 
 
@@ -56,8 +55,10 @@ class Failing(SQLModel):
     failure_message: str | None = None
     failure_retryable: bool = False
 
-    def fail(self, code: FailureCode, message: str, retryable: bool) -> None:
-        self.failure_code, self.failure_message, self.failure_retryable = code, message, retryable
+    def explain(self, code: FailureCode, message: str | None = None) -> None:
+        """Note why it ended badly; `message` only where there is more to say than usual."""
+        usual, retryable = words_for(code)
+        self.failure_code, self.failure_message, self.failure_retryable = code.value, message or usual, retryable
 
 
 class User(SQLModel, table=True):
@@ -267,8 +268,3 @@ class Executor(SQLModel, table=True):
     host: str
     pid: int
     seen: float
-
-
-def confirmation_code() -> str:
-    """Four random digits."""
-    return f"{secrets.randbelow(10_000):04d}"

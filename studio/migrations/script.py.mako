@@ -1,8 +1,6 @@
 """${message}"""
 
 import sqlalchemy as sa
-import sqlmodel
-import studio.tables
 from alembic import op
 
 revision = ${repr(up_revision)}

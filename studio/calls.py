@@ -1,0 +1,78 @@
+"""Phone calls as their owners see them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from sqlmodel import col, func, select
+
+from studio.database import Database, Unit
+from studio.mistakes import Mistake, MistakeCode
+from studio.repositories import Repository
+from studio.states import CallPurpose
+from studio.tables import Call, Clone, Consent, User, now
+
+_UNPROVEN_CALLS_PER_DAY = 5  # to one number, by anybody: nobody is pestered
+_LONGEST_CALL = timedelta(minutes=20)
+
+
+class Calls:
+    def __init__(self, database: Database, per_hour: int, per_day: int) -> None:
+        self._database = database
+        self._per_hour = per_hour
+        self._per_day = per_day
+        self.rows = Repository(database, Call, "call")
+
+    def follow(self, owner: str, call_id: str) -> AsyncIterator[Call]:
+        return self.rows.follow(owner, call_id, over=lambda call: call.status.over)
+
+    async def order(self, unit: Unit, user: User, phone: str, purpose: CallPurpose) -> Call:
+        """A call's row, if it may be placed. A number that this user has not used before gets a code to key in.
+
+        Raises:
+            Mistake: RATE_LIMITED, WRONG_STATE.
+        """
+        await self._check_rates(unit, user.id)
+        if await self._count(unit, Call.phone == phone, col(Call.ended_at).is_(None), since=_LONGEST_CALL):
+            raise Mistake(MistakeCode.WRONG_STATE, "That phone is being called already.", ("phone",))
+        proven = await self._is_proven(unit, user, phone)
+        if not proven:
+            tried = await self._count(unit, Call.phone == phone, since=timedelta(days=1))
+            if tried >= _UNPROVEN_CALLS_PER_DAY:
+                message = "That phone was called too often today without being proven. Try again tomorrow."
+                raise Mistake(MistakeCode.RATE_LIMITED, message, ("phone",))
+        call = Call(
+            user_id=user.id,
+            purpose=purpose,
+            phone=phone,
+            confirmation_code=None if proven else f"{secrets.randbelow(10_000):04d}",
+        )
+        unit.add(call)
+        return call
+
+    async def _check_rates(self, unit: Unit, owner: str) -> None:
+        for limit, period, words in (
+            (self._per_hour, timedelta(hours=1), "an hour"),
+            (self._per_day, timedelta(days=1), "a day"),
+        ):
+            if await self._count(unit, Call.user_id == owner, since=period) >= limit:
+                raise Mistake(MistakeCode.RATE_LIMITED, f"At most {limit} calls {words}. Try again later.")
+
+    async def _is_proven(self, unit: Unit, user: User, phone: str) -> bool:
+        if user.phone == phone and user.phone_proven_at is not None:
+            return True
+        statement = (
+            select(Consent.id)
+            .join(Clone, col(Clone.id) == col(Consent.clone_id))
+            .join(Call, col(Call.id) == col(Clone.call_id))
+            .where(Consent.user_id == user.id, Call.phone == phone)
+            .limit(1)
+        )
+        # A number that has been changed since has to be proven again.
+        return user.phone != phone and (await unit.exec(statement)).first() is not None
+
+    async def _count(self, unit: Unit, *conditions: object, since: timedelta) -> int:
+        statement = select(func.count()).select_from(Call).where(*conditions, col(Call.created_at) > now() - since)  # type: ignore[arg-type]
+        return (await unit.exec(statement)).one()
