@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from functools import cache
 
@@ -36,7 +36,7 @@ def _digest(secret: str) -> str:
 class Accounts:
     """Who may do what. `erase` is called with a user's id once their account's deletion has begun."""
 
-    def __init__(self, database: Database, countries: Collection[str], erase: Callable[[str], None]) -> None:
+    def __init__(self, database: Database, countries: Collection[str], erase: Callable[[str], Awaitable[None]]) -> None:
         self._database = database
         self._countries = frozenset(countries)
         self._erase = erase
@@ -107,7 +107,7 @@ class Accounts:
             row.email, row.deleted_at = f"deleted:{row.id}", now()
             await unit.exec(delete(Session).where(col(Session.user_id) == owner))
             await unit.exec(delete(Token).where(col(Token.user_id) == owner))
-        self._erase(owner)
+        await self._erase(owner)
 
     # ── sessions ─────────────────────────────────────────────────────────────
 

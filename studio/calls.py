@@ -10,23 +10,37 @@ from sqlmodel import col, func, select
 
 from studio.database import Database, Unit
 from studio.mistakes import Mistake, MistakeCode
+from studio.moves import move_clone
 from studio.repositories import Repository
-from studio.states import CallPurpose
+from studio.states import CallPurpose, CloneStatus
 from studio.tables import Call, Clone, Consent, User, now
 
 _UNPROVEN_CALLS_PER_DAY = 5  # to one number, by anybody: nobody is pestered
 _LONGEST_CALL = timedelta(minutes=20)
 
 
-class Calls:
+class Calls(Repository[Call]):
     def __init__(self, database: Database, per_hour: int, per_day: int) -> None:
-        self._database = database
+        super().__init__(database, Call, "call")
         self._per_hour = per_hour
         self._per_day = per_day
-        self.rows = Repository(database, Call, "call")
 
     def follow(self, owner: str, call_id: str) -> AsyncIterator[Call]:
-        return self.rows.follow(owner, call_id, over=lambda call: call.status.over)
+        return self._follow(owner, call_id, over=lambda call: call.status.over)
+
+    async def hang_up(self, owner: str, call_id: str) -> Call:
+        """End a call. What it was for is canceled, and the workflow of that hangs up.
+
+        Raises:
+            Mistake: NOT_FOUND; WRONG_STATE, if it is over already.
+        """
+        async with self._database.transaction() as unit:
+            call = await self.locked(unit, owner, call_id)
+            clone = (await unit.exec(select(Clone).where(Clone.call_id == call_id).with_for_update())).first()
+            if call.status.over or clone is None or not clone.status.may_become(CloneStatus.CANCELED):
+                raise Mistake(MistakeCode.WRONG_STATE, "This call is over already.", ("id",))
+            move_clone(unit, clone, CloneStatus.CANCELED)
+        return call
 
     async def order(self, unit: Unit, user: User, phone: str, purpose: CallPurpose) -> Call:
         """A call's row, if it may be placed. A number that this user has not used before gets a code to key in.

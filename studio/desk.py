@@ -117,7 +117,7 @@ class Desk:
                 return _ask(call, clone, attempt + 1)
             if digits is None:
                 return _end(unit, clone, FailureCode.NO_KEY_PRESSED)
-            return _end(unit, call, clone, FailureCode.WRONG_CODE if call.confirmation_code else FailureCode.NOT_AGREED)
+            return _end(unit, clone, FailureCode.WRONG_CODE if call.confirmation_code else FailureCode.NOT_AGREED)
         how = "keyed in the code shown in the app" if call.confirmation_code else "pressed 1"
         unit.add(Consent(user_id=clone.user_id, clone_id=clone.id, how=f"{how}, on the phone", wording=wording))
         await self._prove(unit, call)
@@ -252,7 +252,7 @@ class Desk:
             case _:
                 return Goodbye(GoodbyeReason.KEPT)
 
-    def _record_again(self, unit: Unit, call: Call, clone: Clone, takes: int, why: RecordWhy, heard: float) -> Step:
+    def _record_again(self, unit: Unit, clone: Clone, takes: int, why: RecordWhy, heard: float) -> Step:
         if takes >= MAX_TAKES:
             code = FailureCode.RECORDING_MISSING if why is RecordWhy.LOST else FailureCode.TOO_LITTLE_SPEECH
             return _end(unit, clone, code)

@@ -68,7 +68,7 @@ class Repository(Generic[Row]):
             raise self._missing()
         return row
 
-    async def follow(self, owner: str, row_id: str, over: Callable[[Row], bool]) -> AsyncIterator[Row]:
+    async def _follow(self, owner: str, row_id: str, over: Callable[[Row], bool]) -> AsyncIterator[Row]:
         """The present state at once, then every change, until it is over.
 
         Raises:

@@ -243,6 +243,7 @@ class Segment(SQLModel, table=True):
     number: int = Field(primary_key=True)
     start_sample: int
     samples: int
+    sample_rate: int
     blob: str
 
 

@@ -83,6 +83,11 @@ class Workflows:
         with SetWorkflowID(row_id):
             await DBOS.start_workflow_async(workflow, row_id)
 
+    async def unfinished(self, ids: Sequence[str]) -> bool:
+        """Whether a workflow of one of these rows still has something to do."""
+        found = await DBOS.list_workflows_async(workflow_ids=list(ids), load_input=False, load_output=False)
+        return any(workflow.status in ("PENDING", "ENQUEUED", "DELAYED") for workflow in found)
+
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Around a workflow's work: so that closing can stop it without ending it."""
@@ -132,10 +137,16 @@ class Workflows:
                     await DBOS.resume_workflow_async(workflow.workflow_id)
             for one in dead:
                 await unit.delete(one)
-        for workflow_function, row_id in await self._orphans():
-            if not await DBOS.list_workflows_async(workflow_ids=[row_id], load_input=False, load_output=False):
-                _log.info("workflows.orphan_started", workflow=row_id)
-                await self.start(workflow_function, row_id)
+        await self._start_orphans()
+
+    async def _start_orphans(self) -> None:
+        wanted = {row_id: workflow for workflow, row_id in await self._orphans()}
+        if not wanted:
+            return
+        known = await DBOS.list_workflows_async(workflow_ids=list(wanted), load_input=False, load_output=False)
+        for row_id in wanted.keys() - {workflow.workflow_id for workflow in known}:
+            _log.info("workflows.orphan_started", row=row_id)
+            await self.start(wanted[row_id], row_id)
 
     async def _clock(self, unit: Unit) -> float:
         """The database's clock: processes on several machines must agree on who is late."""

@@ -224,6 +224,7 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("start_sample", sa.Integer(), nullable=False),
         sa.Column("samples", sa.Integer(), nullable=False),
+        sa.Column("sample_rate", sa.Integer(), nullable=False),
         sa.Column("blob", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["synthesis_id"], ["syntheses.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("synthesis_id", "number"),

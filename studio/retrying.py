@@ -1,0 +1,36 @@
+"""Trying again what may succeed later: with growing pauses, jitter, and an end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def retried(
+    attempt: Callable[[], Awaitable[T]],
+    passing: type[Exception] | tuple[type[Exception], ...],
+    seconds: float,
+    first_pause: float = 0.5,
+    longest_pause: float = 10.0,
+) -> T:
+    """What `attempt` returns. Errors that may pass are tried again until `seconds` have gone by; the last is raised.
+
+    The pauses double from `first_pause`, each stretched by up to a half at random, so that processes that failed
+    together do not come back together.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + seconds
+    pause = first_pause
+    while True:
+        try:
+            return await attempt()
+        except passing:
+            wait = pause * random.uniform(1.0, 1.5)
+            if clock() + wait > deadline:
+                raise
+        await asyncio.sleep(wait)
+        pause = min(longest_pause, pause * 2)

@@ -1,0 +1,123 @@
+"""Everything the product does, wired together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import col, select
+
+from providers.manager import ProviderRegistry
+from studio import cloning, erasing, speaking
+from studio.accounts import Accounts
+from studio.blobs import Blobs
+from studio.calls import Calls
+from studio.clones import Clones
+from studio.cloning import CallTimes, Cloning, clone_workflow
+from studio.database import Database
+from studio.desk import Desk
+from studio.erasing import Erasing, erase_account_workflow, erase_voice_workflow
+from studio.hub import ChangeHub
+from studio.inbox import Inbox
+from studio.ports import Carrier
+from studio.speaking import Speaking, speak_workflow
+from studio.speech import Speech
+from studio.states import CloneStatus, SynthesisStatus
+from studio.tables import Clone, Synthesis, User, Voice
+from studio.takes import Takes
+from studio.voices import Voices
+from studio.workflows import Workflows
+
+# Where calls go by default (ISO 3166-1): a short list, since a service that rings numbers invites toll fraud.
+DEFAULT_COUNTRIES = tuple(["AT", "AU", "BE", "CA", "CH", "CZ", "DE", "DK", "ES", "FI", "FR", "GB", "GR", "HU", "IE", "IS", "IT", "LU", "NL", "NO", "NZ", "PL", "PT", "SE", "US"])
+_LISTENERS = 2  # threads that measure and clean recordings
+
+
+@dataclass(frozen=True)
+class StudioSettings:
+    """`database_url` may be empty: an SQLite file in `data_dir`."""
+
+    data_dir: Path
+    database_url: str = ""
+    allowed_countries: Sequence[str] = field(default_factory=lambda: DEFAULT_COUNTRIES)
+    default_clone_provider: str = "local"
+    calls_per_hour: int = 10
+    calls_per_day: int = 50
+    call_times: CallTimes = field(default_factory=CallTimes)
+
+
+class Studio:
+    """The services. Made by `open_studio`; one in a process."""
+
+    def __init__(self, settings: StudioSettings, providers: ProviderRegistry, carrier: Carrier) -> None:
+        self.settings = settings
+        self.providers = providers
+        self.carrier = carrier
+        self.hub = ChangeHub()
+        self.database = Database(
+            settings.database_url or f"sqlite:///{settings.data_dir / 'deadringer.sqlite'}", self.hub
+        )
+        self.blobs = Blobs(settings.data_dir / "blobs")
+        self.workflows = Workflows(self.database, self._orphans)
+        self.accounts = Accounts(self.database, settings.allowed_countries, self._erase_account)
+        self.voices = Voices(self.database, providers, self.workflows)
+        self.calls = Calls(self.database, settings.calls_per_hour, settings.calls_per_day)
+        self.clones = Clones(
+            self.database,
+            providers,
+            carrier,
+            self.calls,
+            self.workflows,
+            settings.allowed_countries,
+            settings.default_clone_provider,
+        )
+        self.speech = Speech(self.database, self.blobs, self.voices, self.workflows)
+        self.inbox = Inbox(self.database)
+        self.desk = Desk(self.database, self.blobs)
+
+    async def _erase_account(self, user_id: str) -> None:
+        await self.workflows.start(erase_account_workflow, user_id)
+
+    async def _orphans(self) -> Sequence[tuple[Callable[[str], Coroutine[Any, Any, None]], str]]:
+        """Rows that want a workflow. Nearly all have one: a process that dies at the wrong moment leaves one without."""
+        unfinished_clones = [status for status in CloneStatus if not status.over]
+        unfinished_speech = [status for status in SynthesisStatus if not status.over]
+        async with self.database.reading() as session:
+            clones = await session.exec(select(Clone.id).where(col(Clone.status).in_(unfinished_clones)))
+            speech = await session.exec(select(Synthesis.id).where(col(Synthesis.status).in_(unfinished_speech)))
+            voices = await session.exec(select(Voice.id).where(col(Voice.deleted_at).is_not(None)))
+            users = await session.exec(select(User.id).where(col(User.deleted_at).is_not(None)))
+            return [
+                *((clone_workflow, row_id) for row_id in clones.all()),
+                *((speak_workflow, row_id) for row_id in speech.all()),
+                *((erase_voice_workflow, row_id) for row_id in voices.all()),
+                *((erase_account_workflow, row_id) for row_id in users.all()),
+            ]
+
+
+@asynccontextmanager
+async def open_studio(settings: StudioSettings, providers: ProviderRegistry, carrier: Carrier) -> AsyncIterator[Studio]:
+    """Migrate the database, bind and launch the workflows, and take over what was left unfinished. What is still
+    running when the context is left goes on the next time, or elsewhere."""
+    await asyncio.to_thread(settings.data_dir.mkdir, parents=True, exist_ok=True)
+    studio = Studio(settings, providers, carrier)
+    async with AsyncExitStack() as stack:
+        threads = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="listener")
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+        await studio.database.open()
+        stack.push_async_callback(studio.database.aclose)
+        takes = Takes(studio.database, studio.blobs, carrier, threads, settings.call_times.fetch)
+        cloning.bind(
+            Cloning(studio.database, studio.hub, providers, carrier, takes, studio.workflows, settings.call_times)
+        )
+        speaking.bind(Speaking(studio.database, studio.blobs, studio.voices, studio.workflows))
+        erasing.bind(Erasing(studio.database, studio.blobs, providers, carrier, studio.workflows))
+        await studio.workflows.open()
+        stack.push_async_callback(studio.workflows.aclose)
+        stack.push_async_callback(studio.clones.aclose)
+        yield studio
