@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Insert
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
+from sqlmodel import col
 
 from studio.database import Database, Unit
 from studio.tables import ReceivedWebhook, now
@@ -42,14 +44,17 @@ class Inbox:
                 "received_at": now(),
             }
             # PostgreSQL makes the second of two simultaneous deliveries wait here for the first one's commit.
-            new = (await (await unit.connection()).execute(self._insert().values(row))).rowcount == 1
+            stored_now = await (await unit.connection()).execute(self._insert(row))
+            new = stored_now.first() is not None
             stored = await unit.get_one(ReceivedWebhook, key)
             webhook = Webhook(unit, repeated=not new, answer=stored.answer)
             yield webhook
             if new:
                 stored.answer = webhook.answer
 
-    def _insert(self) -> Insert:
+    def _insert(self, row: dict[str, Any]) -> ReturningInsert[tuple[str]]:
+        """Inserts, and returns the key only if there was no such row."""
+        key = col(ReceivedWebhook.key)
         if self._database.sqlite:
-            return sqlite.insert(ReceivedWebhook).on_conflict_do_nothing()
-        return postgresql.insert(ReceivedWebhook).on_conflict_do_nothing()
+            return sqlite.insert(ReceivedWebhook).values(row).on_conflict_do_nothing().returning(key)
+        return postgresql.insert(ReceivedWebhook).values(row).on_conflict_do_nothing().returning(key)

@@ -34,7 +34,8 @@ from studio.voices import Voices
 from studio.workflows import Workflows
 
 # Where calls go by default (ISO 3166-1): a short list, since a service that rings numbers invites toll fraud.
-DEFAULT_COUNTRIES = tuple(["AT", "AU", "BE", "CA", "CH", "CZ", "DE", "DK", "ES", "FI", "FR", "GB", "GR", "HU", "IE", "IS", "IT", "LU", "NL", "NO", "NZ", "PL", "PT", "SE", "US"])
+_COUNTRIES = "AT AU BE CA CH CZ DE DK ES FI FR GB GR HU IE IS IT LU NL NO NZ PL PT SE US"
+DEFAULT_COUNTRIES = tuple(_COUNTRIES.split())
 _LISTENERS = 2  # threads that measure and clean recordings
 
 
@@ -84,7 +85,7 @@ class Studio:
         await self.workflows.start(erase_account_workflow, user_id)
 
     async def _orphans(self) -> Sequence[tuple[Callable[[str], Coroutine[Any, Any, None]], str]]:
-        """Rows that want a workflow. Nearly all have one: a process that dies at the wrong moment leaves one without."""
+        """Rows that want a workflow. A process that dies at the wrong moment leaves one without."""
         unfinished_clones = [status for status in CloneStatus if not status.over]
         unfinished_speech = [status for status in SynthesisStatus if not status.over]
         async with self.database.reading() as session:
