@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 
 
 class LocalSettings(BaseSettings):
-    """`MODELS_DIR`: folder of the models that are put together on this machine. `LOCAL_THREADS`: CPU threads of one model."""
+    """`MODELS_DIR`: folder of the models put together on this machine. `LOCAL_THREADS`: CPU threads of each."""
 
     models_dir: Path = Field(default=Path("data/models"), validation_alias="MODELS_DIR")
     threads: int = Field(default=min(2, os.cpu_count() or 1), ge=1, le=64, validation_alias="LOCAL_THREADS")
