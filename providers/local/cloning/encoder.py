@@ -50,4 +50,5 @@ class SpeakerEncoder:
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each vector (last axis) at length 1."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.maximum(lengths, np.float32(1e-9))
+    scaled: NDArray[np.float32] = vectors / np.maximum(lengths, np.float32(1e-9))
+    return scaled

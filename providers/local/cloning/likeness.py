@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,12 +30,12 @@ class Likeness:
         return unit(embeddings - _CENTRED * self._synthetic) @ self.direction
 
     def mispitch(self, f0: NDArray[np.floating]) -> NDArray[np.float64]:
-        """0 for pitches (Hz) within half a semitone of the recording's, rising to 1 an octave further."""
+        """0 for pitches (Hz) within half a semitone of the recording's, rising to 1 an octave further; 1 for NaN."""
         if self.f0 is None:
             return np.zeros(np.shape(f0))
         semitones = np.abs(_OCTAVE * np.log2(np.asarray(f0, dtype=np.float64) / self.f0))
-        return np.clip((semitones - _UNHEARD_SEMITONES) / _OCTAVE, 0.0, 1.0)
+        return np.nan_to_num(np.clip((semitones - _UNHEARD_SEMITONES) / _OCTAVE, 0.0, 1.0), nan=1.0)
 
     def score(self, embeddings: NDArray[np.float32], f0: NDArray[np.floating]) -> NDArray[np.float64]:
         """Similarity less the penalty for the wrong pitch: what a fit maximises."""
-        return cast("NDArray[np.float64]", self.similarity(embeddings) - _PITCH_WEIGHT * self.mispitch(f0))
+        return self.similarity(embeddings) - _PITCH_WEIGHT * self.mispitch(f0)

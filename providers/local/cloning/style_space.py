@@ -12,7 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-PACK_SHAPE = (510, 256)
+from providers.local.kokoro import STYLE_SHAPE, Kokoro
+from providers.local.weights import voice_hashes
+
 DIMENSIONS = 24
 
 
@@ -23,13 +25,13 @@ class StyleSpace:
         """Raises ValueError for packs of another shape, or too few of them to span the space."""
         if len(packs) <= DIMENSIONS:
             raise ValueError(f"{DIMENSIONS} dimensions need more than {len(packs)} stock voices")
-        if any(pack.shape != PACK_SHAPE for pack in packs.values()):
-            raise ValueError(f"a style pack has the shape {PACK_SHAPE}")
+        if any(pack.shape != STYLE_SHAPE for pack in packs.values()):
+            raise ValueError(f"a style pack has the shape {STYLE_SHAPE}")
         self.names = tuple(sorted(packs))
         stacked = np.stack([packs[name].astype(np.float32).reshape(-1) for name in self.names])
         self._mean = stacked.mean(axis=0)
         self._deviations = stacked - self._mean
-        # The eigenvectors of the small Gram matrix are the voices' scores on the components (classical PCA, transposed).
+        # The eigenvectors of the small Gram matrix are the voices' scores on the components.
         _, vectors = np.linalg.eigh(self._deviations.astype(np.float64) @ self._deviations.T.astype(np.float64))
         scores = vectors[:, ::-1][:, :DIMENSIONS]
         strongest = np.abs(scores).argmax(axis=0)
@@ -37,7 +39,17 @@ class StyleSpace:
         self._scores = scores
         self.coordinates: NDArray[np.float64] = scores * np.sqrt(len(self.names))  # of the stock voices, (voices, 24)
 
+    @classmethod
+    def of_stock_voices(cls, kokoro: Kokoro) -> StyleSpace:
+        """Of all 54 voices.
+
+        Raises:
+            MissingWeights, BadWeights: see `audio.weights`.
+        """
+        return cls({name: kokoro.voice(name) for name in voice_hashes()})
+
     def pack(self, coordinates: NDArray[np.float64]) -> NDArray[np.float32]:
         """The style pack at a point `(24,)` of the space: a weighted sum of the stock voices' deviations."""
         weights = (self._scores @ coordinates / np.sqrt(len(self.names))).astype(np.float32)
-        return (self._mean + weights @ self._deviations).reshape(PACK_SHAPE)
+        pack: NDArray[np.float32] = self._mean + weights @ self._deviations
+        return pack.reshape(STYLE_SHAPE)

@@ -7,7 +7,6 @@ holds numbers only, no one's speech.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 from audio.weights import packaged_file
 from providers.local.cloning import encoder
 from providers.local.cloning.style_space import DIMENSIONS
+from providers.local.weights import KOKORO_SHA256, voice_hashes
 
-# What the styles were heard to say; a candidate says the first ones too. Chosen for many sounds in little time.
+# What the styles were heard to say: many sounds in little time.
 SENTENCES = (
     "Please leave a message after the tone, and we will call you back.",
     "She had your dark suit in greasy wash water all year.",
@@ -46,7 +46,8 @@ class Table:
         f0: median fundamental frequency, Hz; `(rows,)`
         seconds: how long it took to say; `(rows,)`
         people: mean embedding of real people; `(256,)`
-        made_with: JSON of the phonemes and the SHA-256 of the weights that the table holds for; a string array `()`
+        phonemes: the sentences as Kokoro was given them, so that candidates say the very same; `(sentences,)`
+        made_with: JSON of the SHA-256 of the weights that the table holds for, see `weights_used`; `()`
     """
 
     voice: NDArray[np.str_]
@@ -56,6 +57,7 @@ class Table:
     f0: NDArray[np.float32]
     seconds: NDArray[np.float32]
     people: NDArray[np.float32]
+    phonemes: NDArray[np.str_]
     made_with: NDArray[np.str_]
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class Table:
             "f0": (rows,),
             "seconds": (rows,),
             "people": (encoder.SIZE,),
+            "phonemes": (len(SENTENCES),),
             "made_with": (),
         }
         for name, shape in shapes.items():
@@ -76,13 +79,6 @@ class Table:
                 raise UnusableTable(f"the cloning table's {name} has shape {array.shape}, not {shape}")
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise UnusableTable(f"the cloning table's {name} holds what is not a number")
-
-    def conditions(self) -> Mapping[str, object]:
-        """What the table was made with; see `make_table.conditions`."""
-        found = json.loads(self.made_with.item())
-        if not isinstance(found, dict):
-            raise UnusableTable("the cloning table does not say what it was made with")
-        return found
 
     @cached_property
     def stock_names(self) -> tuple[str, ...]:
@@ -97,12 +93,14 @@ class Table:
     @cached_property
     def synthetic(self) -> NDArray[np.float32]:
         """Mean embedding of the stock voices, `(256,)`."""
-        return self.of_sentence.mean(axis=0)
+        mean: NDArray[np.float32] = self.of_sentence.mean(axis=0)
+        return mean
 
     @cached_property
     def sentence_free(self) -> NDArray[np.float32]:
         """The rows' embeddings without what is due to the sentence, `(rows, 256)`."""
-        return self.embedding - self.of_sentence[self.sentence] + self.synthetic
+        due_to_sentence: NDArray[np.float32] = self.of_sentence[self.sentence] - self.synthetic
+        return self.embedding - due_to_sentence
 
     @cached_property
     def usual_seconds(self) -> NDArray[np.float32]:
@@ -113,6 +111,7 @@ class Table:
         )
 
     def save(self, path: Path) -> None:
+        """Write an npz file of plain arrays."""
         half = {"style", "embedding"}
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         np.savez_compressed(path, **{n: a.astype(np.float16) if n in half else a for n, a in arrays.items()})
@@ -132,6 +131,12 @@ def read(path: Path) -> Table:
     return Table(
         **{name: array.astype(np.float32) if array.dtype.kind == "f" else array for name, array in arrays.items()}
     )
+
+
+def weights_used() -> str:
+    """JSON of the SHA-256 of everything that shapes what the table's styles sound like to the encoder."""
+    used = {"kokoro": KOKORO_SHA256, "encoder": encoder.WEIGHTS_SHA256, "voices": voice_hashes()}
+    return json.dumps(used, sort_keys=True)
 
 
 def shipped() -> Table:
