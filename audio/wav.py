@@ -20,6 +20,7 @@ MAX_RATE: Final = 192_000
 MAX_CHANNELS: Final = 8
 
 _PCM_FORMAT: Final = 1
+_BLOCK_FRAMES: Final = 1 << 16
 _OPEN_ENDED: Final = 0xFFFFFFFF
 # Writers that cannot seek put a size in the header that no file here can have: 0xFFFFFFFF (ffmpeg, this module) or
 # 0x7FFFF000 (sox).
@@ -142,12 +143,20 @@ def _decode(file: io.BytesIO, kind: str) -> Pcm:
     try:
         with soundfile.SoundFile(file) as sound:
             rate, announced = int(sound.samplerate), int(sound.frames)
-            frames = sound.read(dtype="float32", always_2d=True)
+            samples = np.concatenate(list(_mixed_down(sound)))
     except soundfile.LibsndfileError as error:
         raise BadAudio(f"the {kind} file cannot be read: {error.error_string}") from error
-    samples: NDArray[np.float32] = frames.mean(axis=1, dtype=np.float32)
     if len(samples) < announced:
         raise BadAudio(f"the {kind} file is cut short: it announces {announced} samples, and {len(samples)} came")
     if not np.isfinite(samples).all():
         raise BadAudio(f"the {kind} file holds values that are not numbers")
     return Pcm(samples, rate)
+
+
+def _mixed_down(sound: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
+    """Block by block: a damaged header cannot make it allocate what it announces, and GSM is not seekable."""
+    length = _BLOCK_FRAMES
+    while length == _BLOCK_FRAMES:
+        frames: NDArray[np.float32] = sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)
+        length = len(frames)
+        yield frames.mean(axis=1, dtype=np.float32)
