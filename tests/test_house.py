@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# What each room may import of the others. `modal/` is a folder without `__init__.py`: `import modal` is Modal's own SDK.
+# What each room may import of the others. `modal/` has no `__init__.py`: `import modal` is the SDK of that name.
 MAY_IMPORT = {
     "audio": set(),
     "providers": {"audio"},
