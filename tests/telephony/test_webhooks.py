@@ -1,0 +1,508 @@
+"""Twilio's webhooks at the edge: signed requests against the real studio on SQLite, without its workflows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from studio.desk import MAX_TAKES, MAX_WAITS
+from studio.mistakes import FailureCode
+from studio.states import CallStatus, CloneStatus
+from studio.tables import Consent, ReceivedWebhook, User
+from telephony.settings import TelephonySettings
+from telephony.urls import CallUrls
+from tests.telephony.calls import BASE, PHONE, CallUnderTest, Front, front, make_empty_studio, telephony_settings
+
+ONE, TWO = "RE" + "1" * 32, "RE" + "2" * 32
+STEPS = ["answer", "consent?step=1&attempt=1", "take?step=2", "silent?step=2", "review?step=3&waited=0"]
+STEPS += ["choice?step=4&attempt=1"]
+REPORTS = ["status", "recording"]
+COMPLETED = {"CallStatus": "completed", "RecordingSid": ONE, "RecordingStatus": "completed"}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("empty")
+    asyncio.run(make_empty_studio(data))
+    return data
+
+
+@pytest.fixture
+async def phones(tmp_path: Path, empty: Path) -> AsyncIterator[Front]:
+    async with front(tmp_path, empty, telephony_settings()) as it:
+        yield it
+
+
+@pytest.fixture
+async def call(phones: Front) -> CallUnderTest:
+    return await phones.place()
+
+
+# ── the story ────────────────────────────────────────────────────────────────
+
+
+async def test_the_whole_story(phones: Front) -> None:
+    call = await phones.place(name='Ann & "Zoë"')
+    for status in ("initiated", "ringing"):
+        assert (await call.report(status)).status_code == 204
+    assert (await call.clone()).status is CloneStatus.RINGING
+
+    asked = await call.answer()
+    assert "press 1" in asked.words
+    assert 'named Ann & "Zoë"' in asked.words
+    assert (await call.clone()).status is CloneStatus.ANSWERED
+    assert (await call.call()).status is CallStatus.IN_PROGRESS
+    assert (await call.call()).sid == call.sid
+
+    recording = await call.press(asked, "1")
+    assert recording.verbs == ["Say", "Record", "Redirect"]
+    assert (await call.clone()).status is CloneStatus.RECORDING
+    [consent] = await call.rows(Consent)
+    assert consent.wording == asked.words
+    assert consent.clone_id == call.clone_id
+
+    hold = await call.speak(recording, ONE, seconds=26)
+    assert "One moment" in hold.words
+    assert (await call.clone()).status is CloneStatus.REVIEWING
+    assert (await call.report_recording(ONE)).status_code == 204
+    [take] = await call.takes()
+    assert (take.sid, take.seconds, take.available_at is not None) == (ONE, 26.0, True)
+
+    hold = await call.go_on(hold)
+    assert hold.verbs[-2:] == ["Pause", "Redirect"]
+    await call.listened(24.3, sound=b"RIFF the take")
+    choose = await call.go_on(hold)
+    assert "24 seconds of speech" in choose.words
+
+    playing = await call.press(choose, "2")
+    sound = await phones.client.get(playing.play)
+    assert (sound.status_code, sound.content) == (200, b"RIFF the take")
+    assert sound.headers["content-type"] == "audio/wav"
+    assert sound.headers["cache-control"] == "no-store"
+
+    kept = await call.press(playing, "1")
+    assert kept.verbs == ["Say", "Hangup"]
+    assert "I have your recording" in kept.words
+    assert (await call.clone()).status is CloneStatus.RECORDED
+    assert [take.kept for take in await call.takes()] == [True]
+
+
+async def test_the_time_of_a_status_is_twilios(call: CallUnderTest) -> None:
+    await call.report("in-progress", Timestamp="Sun, 22 Nov 2026 17:00:00 +0000")
+    await call.report("completed", Timestamp="Sun, 22 Nov 2026 17:01:30 +0000")
+    row = await call.call()
+    assert row.started_at == datetime(2026, 11, 22, 17, tzinfo=UTC)
+    assert row.seconds == 90.0
+
+
+@pytest.mark.parametrize("odd", ["", "yesterday", "Sun, 22 Nov 2026 17:00:00", "Sun, 99 Nov 2026 17:00:00 +0000"])
+async def test_a_status_is_not_lost_because_of_an_odd_date(call: CallUnderTest, odd: str) -> None:
+    assert (await call.report("completed", Timestamp=odd)).status_code == 204
+    assert (await call.call()).status is CallStatus.COMPLETED
+
+
+# ── consent ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("keys", "failure", "goodbye"),
+    [
+        (["", "", ""], FailureCode.NO_KEY_PRESSED, "did not get a key press"),
+        (["5", "#", "9"], FailureCode.NOT_AGREED, "Nothing was recorded"),
+    ],
+)
+async def test_without_agreement_nothing_is_recorded(
+    call: CallUnderTest, keys: list[str], failure: FailureCode, goodbye: str
+) -> None:
+    heard = await call.answer()
+    for key in keys:
+        assert heard.verbs == ["Gather"]
+        heard = await call.press(heard, key)
+    assert goodbye in heard.words
+    assert heard.verbs == ["Say", "Hangup"]
+    clone = await call.clone()
+    assert (clone.status, clone.failure_code) == (CloneStatus.FAILED, failure)
+    assert await call.rows(Consent) == []
+
+
+async def test_agreeing_at_the_last_attempt_keeps_all_that_was_said(call: CallUnderTest) -> None:
+    asked = [await call.answer()]
+    for key in ("", "7"):
+        asked.append(await call.press(asked[-1], key))
+    assert (await call.press(asked[-1], "1")).verbs == ["Say", "Record", "Redirect"]
+    [consent] = await call.rows(Consent)
+    assert consent.wording == " ".join(each.words for each in asked)
+
+
+async def test_the_wrong_code_three_times_ends_the_call(phones: Front) -> None:
+    call = await phones.place(code="4821")
+    heard = await call.answer()
+    for wrong in ("1", "1234", "8421"):
+        assert "4 digits that the app shows" in heard.words
+        heard = await call.press(heard, wrong)
+    assert "not the digits that the app shows" in heard.words
+    clone = await call.clone()
+    assert (clone.status, clone.failure_code) == (CloneStatus.FAILED, FailureCode.WRONG_CODE)
+
+
+async def test_the_right_code_proves_the_number(phones: Front) -> None:
+    call = await phones.place(code="4821", name="not to be said")
+    heard = await call.answer()
+    assert "not to be said" not in heard.words
+    heard = await call.press(await call.press(heard, "1"), "4821")
+    assert heard.verbs == ["Say", "Record", "Redirect"]
+    [user] = await call.rows(User)
+    assert user.phone == PHONE
+    assert user.phone_proven_at is not None
+
+
+# ── takes ────────────────────────────────────────────────────────────────────
+
+
+async def test_silence_is_said_and_recorded_again(call: CallUnderTest) -> None:
+    heard = await call.agree()
+    for _ in range(MAX_TAKES - 1):
+        heard = await call.go_on(heard)
+        assert "could not hear anything" in heard.words
+        assert "Record" in heard.verbs
+    heard = await call.go_on(heard)
+    assert heard.verbs == ["Say", "Hangup"]
+    assert (await call.clone()).failure_code == FailureCode.TOO_LITTLE_SPEECH
+
+
+async def test_too_little_speech_is_said_with_its_seconds(call: CallUnderTest) -> None:
+    hold = await call.speak(await call.agree(), ONE, seconds=9)
+    await call.listened(3.2, FailureCode.TOO_LITTLE_SPEECH)
+    again = await call.go_on(hold)
+    assert "I heard 3 seconds of speech" in again.words
+    assert (await call.clone()).status is CloneStatus.RECORDING
+
+    hold = await call.speak(again, TWO)
+    await call.listened(25.0)
+    assert "25 seconds of speech" in (await call.go_on(hold)).words
+    assert [take.sid for take in await call.takes()] == [ONE, TWO]
+
+
+async def test_a_second_take_has_a_hold_loop_of_its_own(call: CallUnderTest) -> None:
+    """The same waits are counted again: they must not get the first loop's answers."""
+    hold = await call.speak(await call.agree(), ONE)
+    for _ in range(3):
+        hold = await call.go_on(hold)
+    await call.listened(24.0)
+    again = await call.press(await call.go_on(hold), "3")
+    assert "once more" in again.words
+
+    hold = await call.speak(again, TWO)
+    for _ in range(3):
+        hold = await call.go_on(hold)
+        assert hold.verbs[-1] == "Redirect"
+    await call.listened(21.0)
+    assert "21 seconds of speech" in (await call.go_on(hold)).words
+
+
+async def test_waiting_for_the_recording_has_an_end(call: CallUnderTest) -> None:
+    heard = await call.speak(await call.agree(), ONE)
+    for _ in range(MAX_WAITS):
+        heard = await call.go_on(heard)
+    heard = await call.go_on(heard)
+    assert heard.verbs == ["Say", "Hangup"]
+    assert "taking longer than usual" in heard.words
+
+
+async def test_a_lost_recording_is_said_and_recorded_again(call: CallUnderTest) -> None:
+    hold = await call.speak(await call.agree(), ONE)
+    await call.listened(0.0, FailureCode.RECORDING_MISSING)
+    again = await call.go_on(hold)
+    assert "got lost on our side" in again.words
+    assert "Record" in again.verbs
+
+
+async def test_who_presses_nothing_is_asked_twice_more_and_then_it_is_kept(call: CallUnderTest) -> None:
+    hold = await call.speak(await call.agree(), ONE)
+    await call.listened(24.0)
+    heard = await call.go_on(hold)
+    for _ in range(2):
+        heard = await call.press(heard, "")
+        assert "did not get that" in heard.words
+    assert "I have your recording" in (await call.press(heard, "")).words
+    assert (await call.clone()).status is CloneStatus.RECORDED
+
+
+# ── hanging up ───────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("status", ["completed", "busy", "no-answer", "failed", "canceled"])
+async def test_the_end_of_a_call_is_noted_wherever_it_is(call: CallUnderTest, status: str) -> None:
+    assert (await call.report(status)).status_code == 204
+    assert (await call.call()).status is CallStatus[status.upper().replace("-", "_")]
+    assert (await call.call()).ended_at is not None
+
+
+async def test_hanging_up_while_speaking_leaves_what_was_said_to_be_judged(call: CallUnderTest) -> None:
+    await call.speak(await call.agree(), ONE, seconds=12, digits="hangup")
+    await call.report("completed")
+    assert (await call.clone()).status is CloneStatus.REVIEWING
+    assert [(take.sid, take.seconds) for take in await call.takes()] == [(ONE, 12.0)]
+
+
+async def test_a_canceled_clone_says_so_at_the_next_step(call: CallUnderTest) -> None:
+    heard = await call.agree()
+    clone = await call.clone()
+    await call.studio.clones.cancel(clone.user_id, clone.id)
+    heard = await call.speak(heard, ONE)
+    assert "cancelled in the app" in heard.words
+    assert heard.verbs == ["Say", "Hangup"]
+
+
+# ── twice, out of order, late ────────────────────────────────────────────────
+
+
+async def test_a_repeated_step_gets_the_same_answer_and_does_nothing(call: CallUnderTest) -> None:
+    asked = await call.answer()
+    assert (await call.answer()).text == asked.text
+    recording = await call.press(asked, "1")
+    assert (await call.press(asked, "1")).text == recording.text
+    assert (await call.press(asked, "9")).text == recording.text  # whatever it says: this question is answered
+    hold = await call.speak(recording, ONE)
+    assert (await call.speak(recording, ONE)).text == hold.text
+    assert len(await call.rows(Consent)) == 1
+    assert len(await call.takes()) == 1
+    assert len(await call.rows(ReceivedWebhook)) == 3
+
+
+async def test_simultaneous_deliveries_are_one(call: CallUnderTest) -> None:
+    asked = await call.answer()
+    answers = await asyncio.gather(*(call.press(asked, "1") for _ in range(8)))
+    assert len({answer.text for answer in answers}) == 1
+    assert len(await call.rows(Consent)) == 1
+
+
+async def test_the_first_answer_is_given_even_when_the_call_has_moved_on(call: CallUnderTest) -> None:
+    asked = await call.answer()
+    hold = await call.speak(await call.press(asked, "1"), ONE)
+    assert (await call.answer()).text == asked.text
+    assert (await call.clone()).status is CloneStatus.REVIEWING
+    assert (await call.go_on(hold)).verbs[-1] == "Redirect"
+
+
+async def test_reports_that_come_twice_are_stored_once(call: CallUnderTest) -> None:
+    for _ in range(3):
+        assert (await call.report("ringing")).status_code == 204
+        assert (await call.report_recording(ONE)).status_code == 204
+    assert len(await call.rows(ReceivedWebhook)) == 2
+
+
+async def test_statuses_in_any_order_move_a_call_forward_only(call: CallUnderTest) -> None:
+    for status, expected in [
+        ("in-progress", CallStatus.IN_PROGRESS),
+        ("ringing", CallStatus.IN_PROGRESS),
+        ("completed", CallStatus.COMPLETED),
+        ("initiated", CallStatus.COMPLETED),
+        ("busy", CallStatus.COMPLETED),
+    ]:
+        assert (await call.report(status)).status_code == 204
+        assert (await call.call()).status is expected
+
+
+async def test_a_recording_may_be_there_before_the_take_has_ended(call: CallUnderTest) -> None:
+    recording = await call.agree()
+    assert (await call.report_recording(ONE)).status_code == 204
+    await call.speak(recording, ONE, seconds=25)
+    [take] = await call.takes()
+    assert (take.sid, take.seconds, take.available_at is not None) == (ONE, 25.0, True)
+
+
+async def test_the_recording_of_a_silence_is_no_take(call: CallUnderTest) -> None:
+    """Twilio reports the empty recording as absent, before or after the call goes on without it."""
+    recording = await call.agree()
+    await call.report_recording(ONE, "absent")
+    again = await call.go_on(recording)
+    await call.report_recording(TWO, "absent")
+    assert [(take.take, take.sid) for take in await call.takes()] == [(1, None)]
+    hold = await call.speak(again, "RE" + "3" * 32)
+    await call.listened(24.0)
+    assert "24 seconds" in (await call.go_on(hold)).words
+
+
+@pytest.mark.parametrize("status", ["absent", "failed"])
+async def test_a_recording_that_will_never_be_there(call: CallUnderTest, status: str) -> None:
+    await call.speak(await call.agree(), ONE)
+    assert (await call.report_recording(ONE, status)).status_code == 204
+    assert [take.absent for take in await call.takes()] == [True]
+
+
+async def test_a_recording_in_progress_is_no_news(call: CallUnderTest) -> None:
+    await call.agree()
+    assert (await call.report_recording(ONE, "in-progress")).status_code == 204
+    assert await call.takes() == []
+
+
+# ── not for us ───────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("place", STEPS + REPORTS)
+async def test_nobody_but_twilio_is_heard(call: CallUnderTest, place: str) -> None:
+    before = await call.clone()
+    url = f"{BASE}/telephony/calls/{call.call_id}/{place}"
+    form = {**COMPLETED, "Digits": "1"}
+    for forged in ({"X-Twilio-Signature": "AAAA"}, {"X-Twilio-Signature": ""}):
+        assert (await call.send(url, form, forged)).status_code == 403
+    call.token = "another"
+    assert (await call.send(url, form)).status_code == 403
+    assert (await call.client.post(url, data=form)).status_code == 403
+    assert await call.rows(ReceivedWebhook) == []
+    assert await call.clone() == before
+
+
+@pytest.mark.parametrize("place", STEPS)
+async def test_the_caller_of_an_unknown_call_hears_a_polite_goodbye(call: CallUnderTest, place: str) -> None:
+    url = f"{BASE}/telephony/calls/{'0' * 32}/{place}"
+    answer = await call.send(url, {"RecordingSid": ONE})
+    assert answer.status_code == 200
+    assert "<Hangup" in answer.text
+    assert "Goodbye." in answer.text
+    assert await call.rows(ReceivedWebhook) == []
+
+
+@pytest.mark.parametrize("place", REPORTS)
+async def test_reports_about_an_unknown_call_are_not_found(call: CallUnderTest, place: str) -> None:
+    url = f"{BASE}/telephony/calls/{'0' * 32}/{place}"
+    answer = await call.send(url, COMPLETED)
+    assert answer.status_code == 404
+    assert await call.rows(ReceivedWebhook) == []
+
+
+@pytest.mark.parametrize("place", STEPS + REPORTS)
+async def test_the_sid_of_another_call_is_refused(call: CallUnderTest, place: str) -> None:
+    await call.report("initiated")
+    stored = await call.rows(ReceivedWebhook)
+    call.sid = "CA" + "9" * 32
+    url = f"{BASE}/telephony/calls/{call.call_id}/{place}"
+    answer = await call.send(url, COMPLETED)
+    assert answer.status_code == 403
+    assert "CallSid" in answer.json()["detail"]
+    assert await call.rows(ReceivedWebhook) == stored
+
+
+@pytest.mark.parametrize(
+    ("place", "form", "named"),
+    [
+        ("status", {"CallStatus": "dreaming"}, "CallStatus"),
+        ("status", {}, "CallStatus"),
+        ("status", {"CallSid": "CA1", "CallStatus": "completed"}, "CallSid"),
+        ("recording", {"RecordingStatus": "completed"}, "RecordingSid"),
+        ("recording", {"RecordingSid": "../../etc/passwd", "RecordingStatus": "completed"}, "RecordingSid"),
+        ("recording", {"RecordingSid": ONE, "RecordingStatus": "stolen"}, "RecordingStatus"),
+        ("take?step=1", {"RecordingSid": ONE, "RecordingDuration": "long"}, "RecordingDuration"),
+        ("take?step=1", {"RecordingSid": ONE, "RecordingDuration": "nan"}, "RecordingDuration"),
+        ("take?step=1", {}, "RecordingSid"),
+        ("take?step=1", {"RecordingSid": ONE, "Digits": "<script>"}, "Digits"),
+        ("consent?step=1&attempt=1", {"Digits": "1" * 500}, "Digits"),
+        ("consent?step=1", {"Digits": "1"}, "attempt"),
+        ("consent?step=x&attempt=1", {"Digits": "1"}, "step"),
+        ("consent?step=1&attempt=-1", {"Digits": "1"}, "attempt"),
+        ("review?step=1&waited=99999999", {}, "waited"),
+    ],
+)
+async def test_values_that_make_no_sense_are_refused_in_words(
+    call: CallUnderTest, place: str, form: dict[str, str], named: str
+) -> None:
+    with capture_logs() as logs:
+        answer = await call.send(f"{BASE}/telephony/calls/{call.call_id}/{place}", form)
+    assert answer.status_code == 400
+    assert named in answer.json()["detail"]
+    assert [entry["event"] for entry in logs] == ["webhook.refused"]
+    assert await call.rows(ReceivedWebhook) == []
+
+
+async def test_without_a_token_nobody_is_heard(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_CALLER_ID"):
+        monkeypatch.delenv(name, raising=False)
+    async with front(tmp_path, empty, TelephonySettings(public_base_url=BASE)) as phones:
+        call = await phones.place()
+        for token in ("", "None", "none"):
+            call.token = token
+            assert (await call.report("completed")).status_code == 403
+
+
+# ── the sound of a take ──────────────────────────────────────────────────────
+
+
+async def test_a_take_is_played_to_its_own_call_only(phones: Front, call: CallUnderTest) -> None:
+    hold = await call.speak(await call.agree(), ONE)
+    await call.listened(24.0, sound=b"RIFF the take")
+    url = (await call.press(await call.go_on(hold), "2")).play
+    other = await phones.place()
+
+    assert (await phones.client.get(url)).status_code == 200
+    plain = url.partition("?")[0]
+    for wrong in (
+        plain,
+        f"{plain}?expires=9999999999&signature=x",
+        f"{plain}?expires=x&signature=x",
+        f"{plain}?expires={'9' * 5000}&signature=x",
+        url + "x",
+        url.replace(call.call_id, other.call_id),
+    ):
+        assert (await phones.client.get(wrong)).status_code == 403, wrong
+
+
+async def test_a_take_that_has_not_been_fetched_is_not_found(call: CallUnderTest) -> None:
+    hold = await call.speak(await call.agree(), ONE)
+    await call.listened(24.0)
+    url = (await call.press(await call.go_on(hold), "2")).play
+    assert (await call.client.get(url)).status_code == 404
+
+
+# ── our own troubles, and what is kept ───────────────────────────────────────
+
+
+async def test_a_fault_of_ours_is_told_the_caller_in_words(
+    call: CallUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(call.studio.desk, "answered", broken)
+    monkeypatch.setattr(call.studio.desk, "call_status", broken)
+    with capture_logs() as logs:
+        heard = await call.answer()
+        assert (await call.report("completed")).status_code == 500
+    assert "went wrong on our side" in heard.words
+    assert heard.verbs == ["Say", "Hangup"]
+    assert "disk" not in heard.text
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["webhook.failed"]
+    assert await call.rows(ReceivedWebhook) == []  # not received: it may be delivered again
+    monkeypatch.undo()
+    assert "press 1" in (await call.answer()).words
+
+
+async def test_only_what_is_used_is_kept_and_no_number_is_logged(phones: Front) -> None:
+    with capture_logs() as logs:
+        call = await phones.place(code="4821")
+        await call.report("ringing", Timestamp="Sun, 22 Nov 2026 17:00:00 +0000")
+        await call.speak(await call.press(await call.answer(), "4821"), ONE)
+        await call.report_recording(ONE)
+    kept = {row.kind: row.parameters for row in await call.rows(ReceivedWebhook)}
+    assert kept == {
+        "status": {"call_sid": call.sid, "status": "RINGING", "at": "2026-11-22T17:00:00Z"},
+        "answer": {"call_sid": call.sid, "step": "0"},
+        "consent": {"call_sid": call.sid, "step": "1", "digits": "4821", "attempt": "1"},
+        "take": {"call_sid": call.sid, "step": "2", "digits": "1", "recording_sid": ONE, "seconds": "25.0"},
+        "recording": {"call_sid": call.sid, "recording_sid": ONE, "status": "completed"},
+    }
+    assert logs
+    assert not any(PHONE in str(entry) or PHONE[1:] in str(entry) for entry in logs)
+
+
+def test_every_address_of_a_call_is_under_the_public_one() -> None:
+    urls = CallUrls("https://example.com/voices", "c1")
+    assert urls.answer == "https://example.com/voices/telephony/calls/c1/answer"
+    assert urls.to("choice", step=3, attempt=1) == (
+        "https://example.com/voices/telephony/calls/c1/choice?step=3&attempt=1"
+    )
