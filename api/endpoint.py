@@ -1,0 +1,203 @@
+"""GraphQL over HTTP, WebSocket (graphql-transport-ws) and SSE (graphql-sse), at one address.
+
+HTTP follows the GraphQL-over-HTTP specification (https://graphql.github.io/graphql-over-http/draft/): a client that
+accepts `application/graphql-response+json` is told by the status whether its request could be run at all.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+import orjson
+import structlog
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import ConnectionRejectionError
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.http.base import BaseRequestProtocol
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.types import ExecutionResult
+from strawberry.types.unset import UNSET, UnsetType
+
+from api.auth import Denied
+from api.context import Context, Services
+from api.playground import Playground
+from api.schema import schema
+
+RESPONSE_TYPE: Final = "application/graphql-response+json"
+MAX_SUBSCRIPTIONS: Final = 50
+"""Operations in progress on one WebSocket."""
+CONNECTION_INIT_SECONDS: Final = 10
+_log = structlog.get_logger()
+
+
+class GraphQLEndpoint(GraphQL[Context, None]):
+    """An ASGI application for one route, HTTP and WebSocket."""
+
+    def __init__(self, services: Services, playground: Playground, origins: frozenset[str]) -> None:
+        """`origins`: those whose pages may open a WebSocket; pages of this host always may."""
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL],
+            connection_init_wait_timeout=timedelta(seconds=CONNECTION_INIT_SECONDS),
+            max_subscriptions_per_connection=MAX_SUBSCRIPTIONS,
+            allowed_origins=sorted(origins),
+        )
+        self.graphql_transport_ws_handler_class = _MessageHandler
+        self._services = services
+        self._playground = playground
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self.run(WebSocket(scope, receive, send))
+            return
+        request = Request(scope, receive)
+        if _wants_page(request):
+            response = self._playground.page()
+        else:
+            response = await self._respond(request)
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        try:
+            response = await self.run(request)
+        except HTTPException as refusal:
+            return _refusal(request, refusal.status_code, refusal.reason)
+        except Denied as denied:
+            response = _refusal(request, denied.status, denied.message, code="UNAUTHENTICATED")
+            if denied.status == 401:
+                response.headers["WWW-Authenticate"] = "Bearer"
+            return response
+        if response.media_type != "application/json":
+            return response  # a stream of events
+        if getattr(request.state, "never_run", False) and RESPONSE_TYPE in _media_types(
+            request.headers.get("accept", "")
+        ):
+            response.status_code = 400
+        return _negotiated(request, response)
+
+    # ── what Strawberry asks for ─────────────────────────────────────────────
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        if isinstance(response, WebSocket):
+            return Context(self._services, request, None)
+        context = Context(self._services, request, response)
+        await context.authenticate()
+        return context
+
+    async def on_ws_connect(self, context: Context) -> UnsetType | dict[str, object] | None:
+        try:
+            await context.authenticate()
+        except Denied as denied:
+            raise ConnectionRejectionError from denied
+        nothing_to_say: UnsetType = UNSET
+        return nothing_to_say
+
+    def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
+        return False  # `__call__` sees to it
+
+    def is_request_allowed(self, request: BaseRequestProtocol) -> bool:
+        if request.method not in ("GET", "POST"):
+            return False
+        if not _acceptable(request.headers.get("accept", "")):
+            raise HTTPException(406, f"What is sent here is {RESPONSE_TYPE}, application/json or text/event-stream.")
+        return True
+
+    def decode_json(self, data: str | bytes) -> object:
+        return orjson.loads(data)
+
+    def encode_json(self, data: object) -> str:
+        # Text, since bytes would be sent as binary frames, which the WebSocket protocol does not have.
+        return orjson.dumps(data).decode()
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
+        data = await super().parse_http_body(request)
+        if isinstance(data, GraphQLRequestData) and not isinstance(data.operation_name, str | None):
+            raise HTTPException(400, "`operationName` must be a string or null, if provided.")
+        return data
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        processed = await super().process_result(request, result)
+        if result.data is None and all(error.path is None for error in result.errors or ()):
+            # It was never run: there is no data, which is not the same as data that is null.
+            del processed["data"]
+            request.state.never_run = True
+        return processed
+
+
+class _MessageHandler(BaseGraphQLTransportWSHandler[Context, None]):
+    """Strawberry's own fails on messages of a wrong shape, and logs each client that leaves in the middle."""
+
+    async def handle_message(self, message: Any) -> None:
+        if not _well_formed(message):
+            await self.handle_invalid_message("Failed to parse message")
+            return
+        await super().handle_message(message)
+
+    async def handle_task_exception(self, error: Exception) -> None:
+        if not isinstance(error, WebSocketDisconnected):  # nobody is there to hear the answer
+            _log.error("websocket.operation_failed", exc_info=error)
+
+
+def _well_formed(message: object) -> bool:
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return False
+    if message["type"] not in ("subscribe", "complete"):
+        return True
+    if not isinstance(message.get("id"), str):
+        return False
+    payload = message.get("payload")
+    return message["type"] == "complete" or (
+        isinstance(payload, dict)
+        and isinstance(payload.get("query"), str)
+        and isinstance(payload.get("variables"), dict | None)
+        and isinstance(payload.get("operationName"), str | None)
+    )
+
+
+def _media_types(accept: str) -> list[str]:
+    """The media types of an Accept header, without their weights."""
+    return [part.partition(";")[0].strip().lower() for part in accept.split(",") if part.strip()]
+
+
+def _wants_page(request: Request) -> bool:
+    """Whether a browser was sent here by a person."""
+    return (
+        request.method == "GET"
+        and "query" not in request.query_params
+        and "text/html" in _media_types(request.headers.get("accept", ""))
+    )
+
+
+def _acceptable(accept: str) -> bool:
+    types = _media_types(accept)
+    return not types or any(
+        wanted in (RESPONSE_TYPE, "application/json", "text/event-stream", "application/*", "*/*") for wanted in types
+    )
+
+
+def _refusal(request: Request, status: int, message: str, code: str | None = None) -> Response:
+    error: dict[str, Any] = {"message": message}
+    if code is not None:
+        error["extensions"] = {"code": code}
+    response = _negotiated(request, JSONResponse({"errors": [error]}, status))
+    if status == 405:
+        response.headers["Allow"] = "GET, POST"
+    return response
+
+
+def _negotiated(request: Request, response: Response) -> Response:
+    """JSON under the name by which the client asked for it, and with the status that goes with that."""
+    if RESPONSE_TYPE in _media_types(request.headers.get("accept", "")):
+        response.headers["Content-Type"] = f"{RESPONSE_TYPE}; charset=utf-8"
+        if getattr(request.state, "never_run", False):
+            response.status_code = 400
+    return response

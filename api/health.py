@@ -1,0 +1,44 @@
+"""Whether the process lives, and whether it can work."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+import structlog
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from studio.studio import Studio
+
+_log = structlog.get_logger()
+
+
+def router(studio: Studio) -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/healthz")
+    async def alive() -> Response:
+        return JSONResponse({"status": "alive"})
+
+    @routes.get("/readyz")
+    async def ready() -> Response:
+        checks = {
+            "database": await _problem("database", studio.database.check()),
+            # Asks the workflow runtime for something that is not there: it must be running to say so.
+            "workflows": await _problem("workflows", studio.workflows.unfinished(["readyz"])),
+        }
+        well = all(problem is None for problem in checks.values())
+        report = {name: problem or "ok" for name, problem in checks.items()}
+        return JSONResponse({"status": "ready" if well else "not ready", **report}, 200 if well else 503)
+
+    return routes
+
+
+async def _problem(name: str, check: Awaitable[object]) -> str | None:
+    try:
+        await check
+    except Exception as problem:
+        _log.warning("readiness.failed", check=name, exc_info=problem)
+        # Its text may name hosts and users: that stays in the log.
+        return f"cannot be reached ({type(problem).__name__})"
+    return None
