@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 
 import uvicorn
 
-from api.app import create_app, uvicorn_options
+from api.app import create_app
+from api.server import uvicorn_options
 from api.settings import Settings, read_settings
 from deadringer.exchange import CALLER_ID, is_loopback, local_exchange
 from telephony.settings import TelephonySettings
@@ -39,5 +40,4 @@ async def serve(settings: Settings, *, exchange: bool | None, exchange_port: int
             )
             print(f"Phones: the local exchange at {account.url}. Be one: deadringer phone +14155552671", flush=True)
         app = create_app(settings, telephony)
-        config = uvicorn.Config(app, host=settings.host, port=settings.port, **uvicorn_options())
-        await uvicorn.Server(config).serve()
+        await uvicorn.Server(uvicorn.Config(app, **uvicorn_options(settings))).serve()

@@ -19,7 +19,7 @@ def test_every_failure_has_words_that_say_something() -> None:
     for code in FailureCode:
         message, _ = words_for(code)
         assert message.endswith(".")
-        assert code.value not in message
+        assert len(message.split()) > 3
 
 
 def test_links_between_pages_lead_somewhere() -> None:
