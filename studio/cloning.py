@@ -43,7 +43,7 @@ _log = structlog.get_logger()
 class CallTimes:
     """Seconds. `poll`: how often the carrier is asked about a call that it says nothing about."""
 
-    ring: int = 40
+    ring: int = 60
     limit: int = 600
     poll: float = 15.0
     fetch: float = 45.0

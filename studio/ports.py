@@ -41,7 +41,7 @@ class CallOrder:
     call_id: str
     phone: str
     purpose: CallPurpose
-    ring_seconds: int = 40
+    ring_seconds: int = 60
     time_limit: int = 600
 
 
