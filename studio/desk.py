@@ -23,7 +23,7 @@ from studio.tables import Call, Clone, Consent, Recording, User, now
 
 MAX_ATTEMPTS = 3  # how often a caller is asked the same thing
 MAX_TAKES = 4
-MAX_WAITS = 20  # rounds of the hold loop, of about two seconds
+MAX_WAITS = 30  # rounds of the hold loop, of somewhat more than a second
 WANTED_SECONDS = 20.0  # what the script asks for
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import jiwer
 import pytest
 
+from audio.pcm import Pcm
 from audio.wav import read_wav
 from deadringer.demo import TEXT
 from providers.contract import Transcriber
@@ -36,16 +37,16 @@ async def test_the_demo_leaves_speech_in_the_cloned_voice_that_can_be_understood
         assert state in story
     assert "Traceback" not in story
 
-    heard = await _transcript(out)
+    heard = await _transcript(read_wav(await asyncio.to_thread(out.read_bytes)))
     assert jiwer.wer(_words(TEXT), _words(heard)) <= 0.1, heard
 
 
-async def _transcript(path: Path) -> str:
+async def _transcript(speech: Pcm) -> str:
     registry = load_providers()
     try:
         whisper = registry.get("local")
         assert isinstance(whisper, Transcriber)
-        return (await whisper.transcribe(read_wav(path.read_bytes()), "en")).text
+        return (await whisper.transcribe(speech, "en")).text
     finally:
         await registry.aclose()
 
