@@ -6,15 +6,15 @@ wins. What is compared has passed a telephone. docs/cloning.md says how well thi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audio.pcm import Pcm
 from providers.local.cloning.candidates import Candidate, candidates
-from providers.local.cloning.encoder import SpeakerEncoder, unit
+from providers.local.cloning.encoder import SpeakerEncoder
 from providers.local.cloning.likeness import Likeness
 from providers.local.cloning.phone_band import through_phone
 from providers.local.cloning.pitch import median_f0
@@ -23,7 +23,10 @@ from providers.local.cloning.style_space import StyleSpace
 from providers.local.cloning.table import Table, shipped
 from providers.local.kokoro import Kokoro
 
-_SAID = (0, 1)  # which of the table's sentences every candidate says
+# Which of the table's sentences every candidate says, and which the finalists say as well.
+_FIRST = 0
+_LATER = (1,)
+_FINALISTS = 4
 _ECCENTRICITY = 0.01  # what a unit of mean square coordinate costs
 _PACE = 0.5  # what a log unit of unusual duration costs: broken speech is far too short or too long
 _USUAL_PACE = 0.3  # in log units
@@ -48,21 +51,13 @@ class FittedStyle:
 
 
 @dataclass(frozen=True)
-class _Heard:
-    candidate: Candidate
-    score: float
-    similarity: float
-    f0: float | None
-
-
 class StyleFitter:
     """What every fit needs. One may serve many fits, from any thread."""
 
-    def __init__(self, kokoro: Kokoro, encoder: SpeakerEncoder, space: StyleSpace, table: Table) -> None:
-        self.kokoro = kokoro
-        self.encoder = encoder
-        self.space = space
-        self.table = table
+    kokoro: Kokoro
+    encoder: SpeakerEncoder
+    space: StyleSpace
+    table: Table
 
     @classmethod
     def load(cls, kokoro: Kokoro, threads: int) -> StyleFitter:
@@ -82,8 +77,8 @@ class StyleFitter:
         return Fit(self, recording)
 
     def fit(self, recording: Pcm, on_step: Callable[[float], None] = lambda done: None) -> FittedStyle:
-        """The style nearest to the recording. `on_step` hears after each candidate what share of the work is done; what
-        it raises stops the work.
+        """The style nearest to the recording. `on_step` hears after each step what share of the work is done; what it
+        raises stops the work.
 
         Raises:
             Refused: there is too little speech in the recording.
@@ -96,59 +91,103 @@ class StyleFitter:
 
 
 class Fit:
-    """One speaker's fit. Made of steps of about two seconds each, so that other work may go between them."""
+    """One speaker's fit, made of steps of about a second each, so that other work may go between them."""
 
     def __init__(self, fitter: StyleFitter, recording: Pcm) -> None:
         phone_speech = through_phone(enough_speech(recording))
         self._fitter = fitter
         self.likeness = Likeness(fitter.encoder.embed(phone_speech), median_f0(phone_speech), fitter.table)
-        self._candidates: Sequence[Candidate] = candidates(fitter.table, self.likeness)
-        self._heard: list[_Heard] = []
+        self._auditions = [_Audition(candidate) for candidate in candidates(fitter.table, self.likeness)]
+        self._steps = len(self._auditions) + _FINALISTS * len(_LATER)
+        self._taken = 0
+        self._work = self._audition()
 
     @property
     def done(self) -> float:
         """The share of the work that is done, 0..1."""
-        return len(self._heard) / len(self._candidates)
+        return self._taken / self._steps
 
     @property
     def finished(self) -> bool:
-        return len(self._heard) == len(self._candidates)
+        return self._taken == self._steps
 
     def step(self) -> None:
-        """Let the next candidate speak, and listen."""
-        self._heard.append(self._listen_to(self._candidates[len(self._heard)]))
+        """Let one candidate say one sentence, and listen."""
+        next(self._work)
+        self._taken += 1
 
     def result(self) -> FittedStyle:
-        """The best of the candidates heard so far.
+        """The best of the candidates that said most.
 
         Raises:
             ValueError: before the first step.
         """
-        best = max(self._heard, key=lambda heard: heard.score)
+        most = max(len(audition.heard) for audition in self._auditions)
+        if not most:
+            raise ValueError("no candidate has spoken yet")
+        best = max((audition for audition in self._auditions if len(audition.heard) == most), key=self._score)
         return FittedStyle(
             pack=self._fitter.space.pack(best.candidate.style).astype(np.float16),
-            similarity=best.similarity,
+            similarity=float(self.likeness.similarity(best.embedding)),
             origin=best.candidate.origin,
             f0=best.f0,
             recording_f0=self.likeness.f0,
         )
 
-    def _listen_to(self, candidate: Candidate) -> _Heard:
+    def _audition(self) -> Iterator[None]:
+        for audition in self._auditions:
+            self._listen(audition, _FIRST)
+            yield
+        finalists = sorted(self._auditions, key=self._score, reverse=True)[:_FINALISTS]
+        for sentence in _LATER:
+            for audition in finalists:
+                self._listen(audition, sentence)
+                yield
+
+    def _listen(self, audition: _Audition, sentence: int) -> None:
         table = self._fitter.table
-        pack = self._fitter.space.pack(candidate.style)
-        spoken = [self._fitter.kokoro.speak(str(table.phonemes[sentence]), pack) for sentence in _SAID]
-        phoned = [through_phone(speech) for speech in spoken]
-        embedding = unit(np.mean([self._fitter.encoder.embed(speech) for speech in phoned], axis=0))
-        f0 = _geometric_mean([pitch for speech in phoned if (pitch := median_f0(speech)) is not None])
-        pace = np.log([speech.seconds for speech in spoken] / table.usual_seconds[list(_SAID)])
-        oddity = np.maximum(np.abs(pace) - _USUAL_PACE, 0.0).mean()
-        score = (
-            self.likeness.score(embedding, np.array(np.nan if f0 is None else f0))
-            - _ECCENTRICITY * np.square(candidate.style).mean()
+        spoken = self._fitter.kokoro.speak(
+            str(table.phonemes[sentence]), self._fitter.space.pack(audition.candidate.style)
+        )
+        phoned = through_phone(spoken)
+        audition.heard.append(
+            _Heard(
+                embedding=self._fitter.encoder.embed(phoned) - table.due_to_sentence[sentence],
+                f0=median_f0(phoned),
+                pace=float(np.log(spoken.seconds / table.usual_seconds[sentence])),
+            )
+        )
+
+    def _score(self, audition: _Audition) -> float:
+        f0 = np.array(np.nan if audition.f0 is None else audition.f0)
+        oddity = np.mean([max(abs(heard.pace) - _USUAL_PACE, 0.0) for heard in audition.heard])
+        return float(
+            self.likeness.score(audition.embedding, f0)
+            - _ECCENTRICITY * np.square(audition.candidate.style).mean()
             - _PACE * oddity
         )
-        return _Heard(candidate, float(score), float(self.likeness.similarity(embedding)), f0)
 
 
-def _geometric_mean(values: Sequence[float]) -> float | None:
-    return float(np.exp(np.mean(np.log(values)))) if values else None
+@dataclass(frozen=True)
+class _Heard:
+    """One sentence of one candidate."""
+
+    embedding: NDArray[np.float32]  # without what is due to the sentence
+    f0: float | None
+    pace: float  # log of the duration relative to the stock voices'
+
+
+@dataclass(frozen=True)
+class _Audition:
+    candidate: Candidate
+    heard: list[_Heard] = field(default_factory=list)
+
+    @property
+    def embedding(self) -> NDArray[np.float32]:
+        mean: NDArray[np.float32] = np.mean([heard.embedding for heard in self.heard], axis=0)
+        return mean
+
+    @property
+    def f0(self) -> float | None:
+        pitches = [heard.f0 for heard in self.heard if heard.f0 is not None]
+        return float(np.exp(np.mean(np.log(pitches)))) if pitches else None

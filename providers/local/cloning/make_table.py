@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from audio.pcm import Pcm
-from audio.weights import sha256_of
 from providers.local.cloning import people, table
 from providers.local.cloning.encoder import SpeakerEncoder
 from providers.local.cloning.phone_band import through_phone
@@ -85,7 +84,7 @@ def main() -> None:
     path = Path(__file__).with_name("table.npz")
     made.save(path)
     print(f"{path}: {len(made.voice)} rows, {path.stat().st_size} bytes, mean of {len(readers)} people")
-    print(f'set in table.py: SHA256 = "{sha256_of(path)}"')
+    print(f'set in table.py: SHA256 = "{people.sha256_of(path)}"')
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ readers. The longest clips, `JUDGED`, are left out of the mean: the likeness ben
 
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 import sys
@@ -17,7 +18,6 @@ from pathlib import Path
 import soundfile
 
 from audio.pcm import Pcm
-from audio.weights import sha256_of
 
 JUDGED = frozenset(
     {
@@ -33,6 +33,12 @@ JUDGED = frozenset(
 )
 # Two names of what both encoders hear as one person: out of the mean as well, and not judged twice.
 _SAME_PERSON_AS_JUDGED = frozenset({"de_Elli"})
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class FetchFailed(RuntimeError):

@@ -97,10 +97,15 @@ class Table:
         return mean
 
     @cached_property
+    def due_to_sentence(self) -> NDArray[np.float32]:
+        """What each sentence adds to the embedding of whoever says it, `(sentences, 256)`."""
+        return self.of_sentence - self.synthetic
+
+    @cached_property
     def sentence_free(self) -> NDArray[np.float32]:
         """The rows' embeddings without what is due to the sentence, `(rows, 256)`."""
-        due_to_sentence: NDArray[np.float32] = self.of_sentence[self.sentence] - self.synthetic
-        return self.embedding - due_to_sentence
+        without: NDArray[np.float32] = self.embedding - self.due_to_sentence[self.sentence]
+        return without
 
     @cached_property
     def usual_seconds(self) -> NDArray[np.float32]:
