@@ -33,7 +33,7 @@ Counter = Annotated[int, Field(ge=0, le=1000)]
 class Webhook(BaseModel):
     """Any of them."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     call_sid: CallSid
 
