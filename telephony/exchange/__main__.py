@@ -12,13 +12,8 @@ import sys
 import threading
 from pathlib import Path
 
-import uvicorn
-
-from telephony.exchange.app import exchange_app
-from telephony.exchange.exchange import Settings
-from telephony.exchange.protocol import MAX_SOUND_BYTES
-
-SHUTDOWN_SECONDS = 3
+from telephony.exchange.app import ExchangeServer, listen
+from telephony.exchange.exchange import Exchange, Settings
 
 
 def main() -> int:
@@ -29,15 +24,14 @@ def main() -> int:
     if not account_sid or not auth_token:
         return _refuse("set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN to what the application signs in with")
     try:
-        listening = _listen(options.host, options.port)
+        listening, url = listen(options.host, options.port)
     except OSError as error:
         return _refuse(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}")
-    host, port = listening.getsockname()[:2]
     settings = Settings(
         account_sid=account_sid,
         auth_token=auth_token,
         data=options.data,
-        base_url=f"http://{f'[{host}]' if ':' in host else host}:{port}",
+        base_url=url,
         recording_delay=options.recording_delay,
         speed=options.speed,
     )
@@ -46,17 +40,8 @@ def main() -> int:
 
 
 async def _serve(settings: Settings, listening: socket.socket, *, with_parent: bool) -> None:
-    async with exchange_app(settings) as app:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                lifespan="off",
-                log_level="warning",
-                ws="websockets-sansio",
-                ws_max_size=2 * MAX_SOUND_BYTES,
-                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            )
-        )
+    async with Exchange(settings) as exchange:
+        server = ExchangeServer(exchange)
         if with_parent:
             _stop_with_parent(server)
         # The port may have been the system's choice: the first line tells whoever started this process.
@@ -64,7 +49,7 @@ async def _serve(settings: Settings, listening: socket.socket, *, with_parent: b
         await server.serve(sockets=[listening])
 
 
-def _stop_with_parent(server: uvicorn.Server) -> None:
+def _stop_with_parent(server: ExchangeServer) -> None:
     """The parent holds the other end of standard input and never writes: when it is gone, reading ends."""
 
     def wait_for_end() -> None:
@@ -73,11 +58,6 @@ def _stop_with_parent(server: uvicorn.Server) -> None:
         server.should_exit = True
 
     threading.Thread(target=wait_for_end, name="parent", daemon=True).start()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=128)
 
 
 def _refuse(message: str) -> int:

@@ -1,13 +1,13 @@
-"""The exchange as an ASGI application: the REST API and the phones' connections."""
+"""The exchange on a socket: the REST API and the phones' connections."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
 from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,33 +16,67 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from telephony.exchange.errors import ApiError
-from telephony.exchange.exchange import Exchange, Settings
+from telephony.exchange.exchange import Exchange
+from telephony.exchange.protocol import MAX_SOUND_BYTES
 from telephony.exchange.rest import E164, error_response, routes
 
+SHUTDOWN_SECONDS = 3
 
-@asynccontextmanager
-async def exchange_app(settings: Settings) -> AsyncIterator[Starlette]:
-    """The application, whose calls live as long as the context."""
-    async with Exchange(settings) as exchange:
 
-        async def phone(socket: WebSocket) -> None:
-            number = socket.path_params["number"]
-            if not E164.fullmatch(number) or not is_local_origin(socket.headers.get("origin")):
-                await socket.close()  # before it is accepted: HTTP status 403
-                return
-            await socket.accept()
-            await exchange.switchboard.connect(number, socket)
+class ExchangeServer(uvicorn.Server):
+    """Serves an exchange until `should_exit` is set."""
 
-        async def refused(request: Request, error: Exception) -> Response:
-            status = error.status_code if isinstance(error, HTTPException) else 500
-            code = {404: 20404, 405: 20004}.get(status, 20500)
-            message = f"The requested resource {request.url.path} was not found"
-            return error_response(ApiError(status, code, message if status == 404 else HTTPStatus(status).phrase))
-
-        yield Starlette(
-            routes=[*routes(exchange), WebSocketRoute("/phones/{number}", phone)],
-            exception_handlers={HTTPException: refused, Exception: refused},
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        config = uvicorn.Config(
+            exchange_app(exchange),
+            lifespan="off",
+            log_level="warning",
+            ws="websockets-sansio",
+            ws_max_size=2 * MAX_SOUND_BYTES,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
+        super().__init__(config)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Beforehand, because uvicorn breaks off where it meets a connection that is just being closed.
+        await self._exchange.switchboard.close()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> tuple[socket.socket, str]:
+    """A listening socket, and the URL that leads to it; port 0 lets the system choose.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=128)
+    # asyncio does this for the sockets that it makes itself. Without it each answer waits 40 ms for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    host, port = listening.getsockname()[:2]
+    return listening, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def exchange_app(exchange: Exchange) -> Starlette:
+    async def phone(connection: WebSocket) -> None:
+        number = connection.path_params["number"]
+        if not E164.fullmatch(number) or not is_local_origin(connection.headers.get("origin")):
+            await connection.close()  # before it is accepted: HTTP status 403
+            return
+        await connection.accept()
+        await exchange.switchboard.connect(number, connection)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        code = {404: 20404, 405: 20004}.get(status, 20500)
+        message = f"The requested resource {request.url.path} was not found"
+        return error_response(ApiError(status, code, message if status == 404 else HTTPStatus(status).phrase))
+
+    return Starlette(
+        routes=[*routes(exchange), WebSocketRoute("/phones/{number}", phone)],
+        exception_handlers={HTTPException: refused, Exception: refused},
+    )
 
 
 def is_local_origin(origin: str | None) -> bool:

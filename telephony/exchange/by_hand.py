@@ -11,8 +11,8 @@ from pathlib import Path
 
 from audio.wav import BadAudio, read_audio_file
 from telephony.exchange.narration import describe
-from telephony.exchange.phone import Phone
-from telephony.exchange.protocol import Registered
+from telephony.exchange.phone import Phone, line_sound
+from telephony.exchange.protocol import SAMPLE_RATE, Registered
 
 HELP = """\
 answer       pick up            decline     the caller finds the line busy
@@ -84,12 +84,12 @@ async def _obey(phone: Phone, commands: AsyncIterator[str], show: Callable[[str]
 
 async def _speak(phone: Phone, file: str, show: Callable[[str], None]) -> None:
     try:
-        speech = await asyncio.to_thread(lambda: read_audio_file(Path(file).expanduser()))
+        sound = await asyncio.to_thread(lambda: line_sound(read_audio_file(Path(file).expanduser())))
     except (BadAudio, OSError, RuntimeError) as error:  # RuntimeError: nobody has the home that ~ means
         show(f"{file} cannot be spoken: {getattr(error, 'strerror', None) or error}")
         return
-    show(f"Speaking for {speech.seconds:.1f} s")
-    show("Spoken" if await phone.speak(speech) else "Nothing records what you say now")
+    show(f"Speaking for {len(sound) / SAMPLE_RATE:.1f} s")
+    show("Spoken" if await phone.speak(sound) else "Nothing records what you say now")
 
 
 async def standard_input() -> AsyncIterator[str]:

@@ -10,11 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from telephony.exchange.callbacks import Callbacks
 from telephony.exchange.calls import Call, CallStatus, Instructions, masked
 from telephony.exchange.clock import Clock
-from telephony.exchange.errors import ApiError, CallError
+from telephony.exchange.errors import EXCHANGE_FAILURE, ApiError, CallError
 from telephony.exchange.execution import Execution, Services
 from telephony.exchange.interruption import HungUp, Interrupted, Interruption, Redirected, Stopped
 from telephony.exchange.phones import Line, Switchboard
@@ -188,8 +189,12 @@ class Exchange:
             pass
         except CallError as error:
             problem = error
-            logger.error("call %s: error %d at %s: %s", call.sid, error.code, error.url or "its TwiML", error.message)
+            where = urlsplit(error.url)._replace(query="", fragment="").geturl()  # a query may hold a phone number
+            logger.error("call %s: error %d at %s: %s", call.sid, error.code, where or "its TwiML", error.message)
             await self._apologize(line, interruption)
+        except Exception:
+            problem = CallError(EXCHANGE_FAILURE, "the exchange failed; its log says why")
+            logger.exception("call %s broke off", call.sid)
         finally:
             time_limit.cancel()
         seconds = self.clock.since(answered)

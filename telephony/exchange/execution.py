@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urldefrag, urljoin
+from urllib.parse import urljoin
 
 from telephony.exchange import protocol
 from telephony.exchange.calls import Call
@@ -286,7 +286,7 @@ class Execution:
 
     def _resolve(self, url: str) -> str:
         """Absolute, from an address in the current document; that document's own if there is none."""
-        return urljoin(self._document.url, url) if url else urldefrag(self._document.url).url
+        return urljoin(self._document.url, url) if url else self._document.url
 
 
 def _turns(loop: int) -> Sequence[int]:

@@ -54,8 +54,7 @@ class Interruption:
         """
         doing = asyncio.ensure_future(work)
         try:
-            await self.wait(doing)
-            return await doing
+            return await self.wait(doing)
         finally:
             if not doing.done():
                 doing.cancel()

@@ -125,10 +125,9 @@ class Phone:
             raise PhoneError(f"a phone has the keys 0-9, * and #, not {keys!r}") from None
         await self._tell(message)
 
-    async def speak(self, speech: Pcm) -> bool:
+    async def speak(self, sound: bytes) -> bool:
         """Say something into the running recording, and wait until it is said: false if the recording ended before, or
-        none runs."""
-        sound = await asyncio.to_thread(line_sound, speech)
+        none runs. `line_sound` makes the sound; make it beforehand, since a recording hears silence meanwhile."""
         return await self._mouth.speak(sound)
 
     async def hang_up(self) -> None:

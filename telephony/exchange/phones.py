@@ -35,6 +35,7 @@ OUTBOX = 64
 TAKE_WITHIN = 5.0
 """Real seconds in which a phone with a full outbox must take a message, or it is cut off."""
 CLOSE_NORMAL = 1000
+CLOSE_RESTART = 1012
 CLOSE_TOO_SLOW = 1013
 
 RingResult = Literal["answer", "busy", "failed", "gone"]
@@ -192,6 +193,8 @@ class Switchboard:
     def __init__(self, speed: float) -> None:
         self._speed = speed
         self._lines: dict[str, Line] = {}
+        self._serving: set[asyncio.Future[None]] = set()
+        """Done when a connection has ended."""
         self._arrival = asyncio.Event()
         """Set, and replaced by a new one, when a phone connects."""
 
@@ -208,12 +211,23 @@ class Switchboard:
         self._arrival.set()
         self._arrival = asyncio.Event()
         logger.info("phone %s connected", masked(number))
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._serving.add(ended)
         try:
             await line.run()
         finally:
+            self._serving.discard(ended)
+            ended.set_result(None)
             if self._lines.get(number) is line:
                 del self._lines[number]
             logger.info("phone %s disconnected", masked(number))
+
+    async def close(self) -> None:
+        """Disconnect all phones; who is in a call hangs up."""
+        for line in self._lines.values():
+            line.close(CLOSE_RESTART, "the exchange stops")
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=TAKE_WITHIN)
 
     async def dial(
         self, number: str, call_sid: str, caller: str, patience: float, hung_up: Callable[[], None]

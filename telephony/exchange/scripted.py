@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from audio.pcm import Pcm
-from telephony.exchange.phone import Phone, PhoneError
+from telephony.exchange.phone import Phone, PhoneError, line_sound
 from telephony.exchange.protocol import (
     Answered,
     AwaitingKeys,
@@ -17,6 +17,7 @@ from telephony.exchange.protocol import (
     Ended,
     FromExchange,
     FromPhone,
+    Gathering,
     HangUp,
     Played,
     PressKeys,
@@ -81,23 +82,24 @@ async def run_script(
             within `ring_within` seconds.
     """
     ends: list[CallEnd] = []
+    speech = await asyncio.to_thread(lambda: [line_sound(said) for said in script.speech])
     async with Phone(url, number) as phone:
         if registered is not None:
             registered.set()
         while len(ends) < calls:
-            ends.append(await _Caller(phone, script, listener).take_call(ring_within))
+            ends.append(await _Caller(phone, script, speech, listener).take_call(ring_within))
     return ends
 
 
 class _Caller:
     """The person during one call."""
 
-    def __init__(self, phone: Phone, script: Script, listener: Listener | None) -> None:
+    def __init__(self, phone: Phone, script: Script, speech: Sequence[bytes], listener: Listener | None) -> None:
         self._phone = phone
         self._script = script
         self._listener = listener
         self._keys = deque(script.keys)
-        self._speech = deque(script.speech)
+        self._speech = deque(speech)
         self._speaking: asyncio.Task[None] | None = None
         self._consented = False
         self._hung_up = False
@@ -133,7 +135,7 @@ class _Caller:
             case Recorded():
                 await self._stop_speaking()
                 await self._maybe_hang_up("recording")
-        if self._consented and isinstance(message, Said | Played | Recording):
+        if self._consented and isinstance(message, Said | Played | Gathering | Recording):
             await self._maybe_hang_up("consent")
 
     async def _pick_up(self) -> None:
@@ -155,7 +157,7 @@ class _Caller:
         if self._speech:
             speech = self._speech[0] if len(self._speech) == 1 else self._speech.popleft()
             if self._script.hang_up_after == "speaking":
-                if await self._phone.speak(speech.cut(0, speech.seconds / 2)):
+                if await self._phone.speak(speech[: len(speech) // 2]):
                     await self._maybe_hang_up("speaking")
                 return
             if not await self._phone.speak(speech):

@@ -36,7 +36,8 @@ class Sounds:
         headers = {"If-None-Match": etag} if etag else {}
         response = await self._webhooks.send("GET", url, {}, headers=headers, max_bytes=MAX_FILE_BYTES)
         if response.status == 304:
-            self._cache.move_to_end(url)
+            if url in self._cache:  # another call's fetch may have driven it out
+                self._cache.move_to_end(url)
             return cached
         if response.content_type not in WAV_TYPES:
             kind = response.content_type or "nothing"

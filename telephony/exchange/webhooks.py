@@ -115,7 +115,7 @@ class WebhookClient:
         if method == "GET" and parameters:
             address += ("&" if "?" in address else "?") + urlencode(parameters)
         if not is_http_url(address):
-            raise CallError(INVALID_URL, f"{address!r} is not an http or https URL", url)
+            raise CallError(INVALID_URL, "this is not an http or https URL", url)
         signed = parameters if method == "POST" else {}
         request = self._http.build_request(
             method,
