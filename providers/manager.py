@@ -71,11 +71,16 @@ def load_providers(
     for name in plugins:
         _load(registry, name, partial(import_module, name))
     if installed:
+        points = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
         wanted = environment.get(ONLY)
-        names = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
-        for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
-            if names is None or point.name in names:
+        names = {point.name for point in points}
+        if wanted is not None:
+            names = {name.strip() for name in wanted.split(",") if name.strip()}
+        for point in points:
+            if point.name in names:
                 _load(registry, point.name, point.load)
+        for name in sorted(names - {point.name for point in points}):
+            _break(registry, name, f"{ONLY} names it, and no installed package has such a plugin")
     return registry
 
 
@@ -90,15 +95,14 @@ def _load(registry: ProviderRegistry, name: str, load: Callable[[], object]) -> 
         if not manager.hook.register_providers.get_hookimpls():
             raise TypeError("it does not implement the hook register_providers")
         manager.hook.register_providers(register=found.append)
-    except Exception as problem:  # whatever a stranger's code may raise
+        for provider in found:
+            reason = _unfit(registry, provider)
+            if reason is None:
+                registry.providers[provider.name] = provider
+            else:
+                _break(registry, name, reason)
+    except (Exception, SystemExit) as problem:  # whatever a stranger's code may raise
         _break(registry, name, f"{type(problem).__name__}: {problem}")
-        return
-    for provider in found:
-        reason = _unfit(registry, provider)
-        if reason is None:
-            registry.providers[provider.name] = provider
-        else:
-            _break(registry, name, reason)
 
 
 def _unfit(registry: ProviderRegistry, provider: object) -> str | None:

@@ -13,12 +13,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from audio.weights import packaged_file
+from providers.local.accents import Accent, as_british
 from providers.local.gruut_words import GruutWords
-
-Accent: TypeAlias = Literal["en-US", "en-GB"]
 
 VOWELS = frozenset("AIOQWYaiuæɑɒɐɔəɛɜɪʊʌᵊᵻ")
 
@@ -131,7 +130,7 @@ class Lexicon:
         return None if found is None else self._in_accent(found)
 
     def _in_accent(self, american: str) -> str:
-        return american if self._accent == "en-US" else _as_british(american)
+        return american if self._accent == "en-US" else as_british(american)
 
 
 def _without_accents(word: str) -> str:
@@ -164,32 +163,3 @@ def _stems(word: str) -> Iterator[tuple[str, str]]:
                 yield stem[:-1], ending
             if ending == "ed" and stem[-1] == "i":
                 yield f"{stem[:-1]}y", ending
-
-
-# From the American sound of a word to a likely British one: no r but before a vowel, long vowels marked.
-_BRITISH = tuple(
-    (re.compile(american), british)
-    for american, british in (
-        (r"ɑɹ(?![AIOWYiuæɑɔəɛɜɪʊʌᵊᵻˈˌ])", "ɑː"),
-        (r"ɔɹ(?![AIOWYiuæɑɔəɛɜɪʊʌᵊᵻˈˌ])", "ɔː"),
-        (r"ɪɹ(?![AIOWYiuæɑɔəɛɜɪʊʌᵊᵻˈˌ])", "ɪə"),
-        (r"ʊɹ(?![AIOWYiuæɑɔəɛɜɪʊʌᵊᵻˈˌ])", "ʊə"),
-        (r"ɛɹ(?![AIOWYiuæɑɔəɛɜɪʊʌᵊᵻˈˌ])", "ɛː"),
-        (r"ɜɹ(?![AIOWYiuæɑɔəɛɜɪʊʌᵊᵻˈˌ])", "ɜː"),
-        (r"əɹ(?![AIOWYiuæɑɔəɛɜɪʊʌᵊᵻˈˌ])", "ə"),
-        (r"ɑ(?!ː|ɹ)", "ɒ"),
-        (r"ɔ(?!ː|ɹ)", "ɔː"),
-        (r"i(?!$)", "iː"),
-        (r"u", "uː"),
-        (r"O", "Q"),
-        (r"æ", "a"),
-        (r"T", "t"),
-        (r"ᵻ", "ɪ"),
-    )
-)
-
-
-def _as_british(phonemes: str) -> str:
-    for american, british in _BRITISH:
-        phonemes = american.sub(british, phonemes)
-    return phonemes

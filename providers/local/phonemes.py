@@ -13,8 +13,9 @@ from enum import IntEnum
 from functools import cache
 from threading import Lock
 
+from providers.local.accents import Accent
 from providers.local.gruut_words import GruutWords
-from providers.local.lexicon import VOWELS, Accent, Lexicon
+from providers.local.lexicon import VOWELS, Lexicon
 from providers.local.normalization import normalize
 
 _TOKEN = re.compile(r"[^\W\d_](?:\.[^\W\d_])+|'?[^\W\d_]+(?:'[^\W\d_]+)*|[,.!?;:—…()“”]")

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import sentencex
 
-from providers.local.lexicon import Accent
+from providers.local.accents import Accent
 from providers.local.phonemes import Border, SpokenWord, spoken_words
 
 FIRST_PIECE = 60
@@ -70,7 +70,7 @@ def _parted(words: Sequence[SpokenWord], limit: int) -> tuple[list[SpokenWord], 
         first = words[0].symbols
         head, tail = (SpokenWord(part, Border.WORD) for part in (first[: limit - 1], first[limit - 1 :]))
         return [head], [tail, *words[1:]]
-    not_tiny = [i for i in fitting if ends[i - 1] >= limit // 3] or fitting
+    not_tiny = [i for i in fitting if ends[i - 1] >= limit // 3 and ends[-1] - ends[i - 1] >= _SHORT] or fitting
     border = max(not_tiny, key=lambda i: (words[i].border, i))
     return list(words[:border]), list(words[border:])
 

