@@ -103,12 +103,16 @@ class Database:
             if self.sqlite:
                 await stack.enter_async_context(self._writer)
             unit = await stack.enter_async_context(self._writing())
-            async with unit.begin():
-                yield unit
-                if not self.sqlite:
-                    connection = await unit.connection()
-                    for key in unit.changed:
-                        await connection.execute(_NOTIFY, {"channel": _CHANNEL, "key": key})
+            try:
+                async with unit.begin():
+                    yield unit
+                    if not self.sqlite:
+                        connection = await unit.connection()
+                        for key in unit.changed:
+                            await connection.execute(_NOTIFY, {"channel": _CHANNEL, "key": key})
+            except asyncio.CancelledError:
+                self.hub.publish(unit.changed)  # it may have been committed all the same
+                raise
         self.hub.publish(unit.changed)
 
     @asynccontextmanager
@@ -126,6 +130,11 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         engine = create_engine(self.url.set(drivername="sqlite") if self.sqlite else self.url)
+        if self.sqlite:
+            # So that a migration that is cut short leaves nothing behind. References are not held to meanwhile: Alembic
+            # changes a table by copying it, and dropping the old one would delete what refers to it.
+            event.listen(engine, "connect", _begin_no_transactions)
+            event.listen(engine, "begin", _begin_sqlite)
         try:
             with engine.connect() as connection, self._migration_lock(connection):
                 config.attributes["connection"] = connection
@@ -169,8 +178,12 @@ class Database:
 _NOTIFY = text("SELECT pg_notify(:channel, :key)")
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions of its own
+def _begin_no_transactions(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # or else the driver begins some of its own, and commits before a new table
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    _begin_no_transactions(connection, record)
     cursor = connection.cursor()
     for pragma in ("journal_mode = WAL", f"busy_timeout = {_SQLITE_BUSY_MS}", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
