@@ -16,14 +16,19 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlmodel import col, delete, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from studio.database import Database, Unit
+from studio.retrying import retried
 from studio.tables import Executor
 
 # Constant, so that a new release goes on with the workflows of the last one. Changed steps need `DBOS.patch`.
@@ -32,6 +37,9 @@ HEARTBEAT_SECONDS = 2.0
 DEAD_AFTER_SECONDS = 12.0
 _THREADS = 16
 _REAPER_LOCK = 0x0DEAD218
+_DATABASE_SECONDS = 3600.0  # how long a step waits for a database that is away
+_MANY = 500  # ids in one question
+T = TypeVar("T")
 _log = structlog.get_logger()
 
 Orphans = Callable[[], Awaitable[Sequence[tuple[Callable[[str], Coroutine[Any, Any, None]], str]]]]
@@ -56,11 +64,11 @@ class Workflows:
             serializer=DBOSPortableJSONSerializer(),
             max_executor_threads=_THREADS,
             notification_listener_polling_interval_sec=0.25,
-            log_level="WARNING",
+            log_level="ERROR",
         )
+        await self._beat()  # first, so that nobody takes what we run for a dead process's
         DBOS(config=config)
         DBOS.launch()  # on this thread: workflows run in the event loop of the thread that launches
-        await self._beat()
         self._keeper = asyncio.create_task(self._keep())
 
     async def aclose(self) -> None:
@@ -75,8 +83,9 @@ class Workflows:
         # DBOS lends its threads to the loop and takes them away again.
         loop.set_default_executor(ThreadPoolExecutor())
         pool.shutdown(wait=False)
-        async with self._database.transaction() as unit:
-            await unit.exec(delete(Executor).where(col(Executor.id) == self.executor_id))
+        with contextlib.suppress(SQLAlchemyError):  # where it is away, others notice by our silence
+            async with self._database.transaction() as unit:
+                await unit.exec(delete(Executor).where(col(Executor.id) == self.executor_id))
 
     async def start(self, workflow: Callable[[str], Coroutine[Any, Any, None]], row_id: str) -> None:
         """Run a workflow for a row, here and now. Its id is the row's: it is never run twice."""
@@ -85,8 +94,7 @@ class Workflows:
 
     async def unfinished(self, ids: Sequence[str]) -> bool:
         """Whether a workflow of one of these rows still has something to do."""
-        found = await DBOS.list_workflows_async(workflow_ids=list(ids), load_input=False, load_output=False)
-        return any(workflow.status in ("PENDING", "ENQUEUED", "DELAYED") for workflow in found)
+        return any(status in ("PENDING", "ENQUEUED", "DELAYED") for status in (await self._statuses(ids)).values())
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -105,68 +113,110 @@ class Workflows:
     async def _keep(self) -> None:
         while True:
             try:
-                await self._beat()
+                if not await self._beat():
+                    # We were so late that others took us for dead, and run what was ours.
+                    _log.warning("workflows.replaced", executor=self.executor_id)
+                    for task in self._running:
+                        task.cancel()
                 await self._take_over()
+                await self._start_orphans()
             except Exception as problem:
                 _log.warning("workflows.heartbeat_failed", problem=repr(problem))
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
-    async def _beat(self) -> None:
+    async def _beat(self) -> bool:
+        """Say that we live. False if nobody believed it any more."""
         async with self._database.transaction() as unit:
             seen = await self._clock(unit)
             row = await unit.get(Executor, self.executor_id)
             if row is None:
-                row = Executor(id=self.executor_id, host=socket.gethostname(), pid=os.getpid(), seen=seen)
-                unit.add(row)
+                unit.add(Executor(id=self.executor_id, host=_here(), pid=os.getpid(), seen=seen))
+                return False
             row.seen = seen
+            return True
 
     async def _take_over(self) -> None:
-        """Resume what dead processes were running, and start what no process began."""
+        """Resume what dead processes were running."""
+        async with self._database.reading() as session:
+            dead, left = await self._left_behind(session)
+        if not dead and not left:
+            return
         async with self._database.transaction() as unit:
-            # One process at a time: resuming what another has just resumed would run it twice.
-            if not self._database.sqlite and not await self._lock(unit):
+            # One process at a time, and looking again: resuming what another has just resumed would run it twice.
+            if not await self._lock(unit):
                 return
-            seen = await self._clock(unit)
-            executors = (await unit.exec(select(Executor))).all()
-            dead = [one for one in executors if _is_dead(one, seen) and one.id != self.executor_id]
-            alive = {one.id for one in executors} - {one.id for one in dead}
-            pending = await DBOS.list_workflows_async(status="PENDING", load_input=False, load_output=False)
-            for workflow in pending:
-                if workflow.executor_id not in alive:
-                    _log.info("workflows.taken_over", workflow=workflow.workflow_id, executor=workflow.executor_id)
-                    await DBOS.resume_workflow_async(workflow.workflow_id)
-            for one in dead:
-                await unit.delete(one)
-        await self._start_orphans()
+            dead, left = await self._left_behind(unit)
+            for workflow_id in left:
+                _log.info("workflows.taken_over", workflow=workflow_id)
+                await DBOS.resume_workflow_async(workflow_id)
+            await unit.exec(delete(Executor).where(col(Executor.id).in_(dead)))
+
+    async def _left_behind(self, session: AsyncSession) -> tuple[list[str], list[str]]:
+        """The ids of dead processes, and of the workflows that nobody runs any more."""
+        # In this order: a process that starts meanwhile has said that it lives before it runs anything.
+        pending = await DBOS.list_workflows_async(status="PENDING", load_input=False, load_output=False)
+        others = (await session.exec(select(Executor).where(Executor.id != self.executor_id))).all()
+        seen = await self._clock(session)
+        dead = [one.id for one in others if _is_dead(one, seen)]
+        alive = {one.id for one in others}.difference(dead) | {self.executor_id}
+        return dead, [workflow.workflow_id for workflow in pending if workflow.executor_id not in alive]
 
     async def _start_orphans(self) -> None:
+        """Start what no process began."""
         wanted = {row_id: workflow for workflow, row_id in await self._orphans()}
-        if not wanted:
-            return
-        known = await DBOS.list_workflows_async(workflow_ids=list(wanted), load_input=False, load_output=False)
-        for row_id in wanted.keys() - {workflow.workflow_id for workflow in known}:
+        for row_id in wanted.keys() - (await self._statuses(list(wanted))).keys():
             _log.info("workflows.orphan_started", row=row_id)
             await self.start(wanted[row_id], row_id)
 
-    async def _clock(self, unit: Unit) -> float:
+    async def _statuses(self, ids: Sequence[str]) -> dict[str, str]:
+        """What DBOS says of these workflows; those that were never started are missing."""
+        found: dict[str, str] = {}
+        for start in range(0, len(ids), _MANY):
+            some = list(ids[start : start + _MANY])
+            listed = await DBOS.list_workflows_async(workflow_ids=some, load_input=False, load_output=False)
+            found |= {workflow.workflow_id: workflow.status for workflow in listed}
+        return found
+
+    async def _clock(self, session: AsyncSession) -> float:
         """The database's clock: processes on several machines must agree on who is late."""
         if self._database.sqlite:
             return time.time()
-        result = await (await unit.connection()).execute(text("SELECT extract(epoch FROM clock_timestamp())"))
+        result = await (await session.connection()).execute(text("SELECT extract(epoch FROM clock_timestamp())"))
         return float(result.scalar_one())
 
     async def _lock(self, unit: Unit) -> bool:
+        if self._database.sqlite:
+            return True  # a transaction that writes is alone there
         result = await (await unit.connection()).execute(
             text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _REAPER_LOCK}
         )
         return bool(result.scalar_one())
 
 
+async def step(name: str, work: Callable[[str], Awaitable[T]], row_id: str) -> T:
+    """One checkpointed step of a workflow: what it returned is not done again when the workflow goes on elsewhere.
+
+    While the database is away the step is tried again."""
+    away = (OperationalError, InterfaceError, NoConnection)
+
+    async def attempt() -> T:
+        return await retried(lambda: work(row_id), away, _DATABASE_SECONDS)
+
+    return await DBOS.run_step_async({"name": name}, attempt)
+
+
 def _is_dead(one: Executor, seen: float) -> bool:
-    if one.host == socket.gethostname():
-        # On our own machine there is no need to wait. A process with our own number is our predecessor's.
-        return one.pid == os.getpid() or not _runs(one.pid)
-    return seen - one.seen > DEAD_AFTER_SECONDS
+    # On our own machine there is no need to wait. A process with our own number is our predecessor.
+    gone = one.host == _here() and (one.pid == os.getpid() or not _runs(one.pid))
+    return gone or seen - one.seen > DEAD_AFTER_SECONDS
+
+
+def _here() -> str:
+    """Where our process number means something: containers may share a host's name, but count their own processes."""
+    try:
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        return socket.gethostname()
 
 
 def _runs(pid: int) -> bool:
