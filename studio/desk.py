@@ -137,7 +137,7 @@ class Desk:
         if recording_sid is None:
             silent = add_take(unit, clone, takes, sid=None)
             silent.absent, silent.judged_at, silent.problem = True, now(), FailureCode.TOO_LITTLE_SPEECH
-            return self._record_again(unit, clone, silent.take, RecordWhy.SILENT, 0.0)
+            return _record_again(unit, clone, silent, RecordWhy.SILENT)
         take = next((take for take in takes if take.sid == recording_sid), None)
         take = take or add_take(unit, clone, takes, recording_sid)
         take.seconds = seconds
@@ -155,7 +155,7 @@ class Desk:
         if take.problem is None:
             return Choose(take.id, take.speech_seconds, attempt=1)
         why = RecordWhy.TOO_LITTLE if take.problem == FailureCode.TOO_LITTLE_SPEECH else RecordWhy.LOST
-        return self._record_again(unit, clone, take.take, why, take.speech_seconds)
+        return _record_again(unit, clone, take, why)
 
     async def choice(self, unit: Unit, call_id: str, digits: str | None, attempt: int) -> Step:
         """1 keeps the take, 2 plays it, 3 records again; who says nothing at all keeps it."""
@@ -252,14 +252,6 @@ class Desk:
             case _:
                 return Goodbye(GoodbyeReason.KEPT)
 
-    def _record_again(self, unit: Unit, clone: Clone, takes: int, why: RecordWhy, heard: float) -> Step:
-        if takes >= MAX_TAKES:
-            code = FailureCode.RECORDING_MISSING if why is RecordWhy.LOST else FailureCode.TOO_LITTLE_SPEECH
-            return _end(unit, clone, code)
-        if clone.status is not CloneStatus.RECORDING:
-            move_clone(unit, clone, CloneStatus.RECORDING)
-        return Record(take=takes + 1, why=why, heard_seconds=heard)
-
 
 _GOODBYES: Mapping[str, GoodbyeReason] = {
     FailureCode.NO_KEY_PRESSED: GoodbyeReason.NO_KEY,
@@ -277,3 +269,12 @@ def _ask(call: Call, clone: Clone, attempt: int) -> AskConsent:
 def _end(unit: Unit, clone: Clone, code: FailureCode) -> Goodbye:
     fail_clone(unit, clone, code)
     return Goodbye(_GOODBYES.get(code, GoodbyeReason.TROUBLE))
+
+
+def _record_again(unit: Unit, clone: Clone, bad: Recording, why: RecordWhy) -> Step:
+    """Another take after a bad one, unless there were enough of them."""
+    if bad.take >= MAX_TAKES:
+        return _end(unit, clone, FailureCode(bad.problem or FailureCode.RECORDING_MISSING))
+    if clone.status is not CloneStatus.RECORDING:
+        move_clone(unit, clone, CloneStatus.RECORDING)
+    return Record(take=bad.take + 1, why=why, heard_seconds=bad.speech_seconds)

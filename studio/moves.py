@@ -56,6 +56,14 @@ def move_call(unit: Unit, call: Call, status: CallStatus, at: datetime | None = 
     unit.touch(f"call:{call.id}")
 
 
+async def call_and_clone(unit: Unit, clone_id: str) -> tuple[Call, Clone]:
+    """A clone and its call, both locked: the call first, as at the desk, so that nobody waits for each other."""
+    call_id = (await unit.exec(select(Clone.call_id).where(Clone.id == clone_id))).one()
+    call = (await unit.exec(select(Call).where(Call.id == call_id).with_for_update())).one()
+    clone = (await unit.exec(select(Clone).where(Clone.id == clone_id).with_for_update())).one()
+    return call, clone
+
+
 async def takes_of(session: AsyncSession, clone_id: str) -> list[Recording]:
     """The takes of a clone, oldest first."""
     statement = select(Recording).where(Recording.clone_id == clone_id).order_by(col(Recording.take))

@@ -86,6 +86,7 @@ _CLONE_STEPS: Mapping[CloneStatus, frozenset[CloneStatus]] = {
 }
 _ON_THE_PHONE = frozenset(
     {
+        CloneStatus.REQUESTED,
         CloneStatus.CALLING,
         CloneStatus.RINGING,
         CloneStatus.ANSWERED,

@@ -16,9 +16,10 @@ from providers.manager import ProviderRegistry
 from studio import cloning, erasing, speaking
 from studio.accounts import Accounts
 from studio.blobs import Blobs
+from studio.calling import Calling, CallTimes
 from studio.calls import Calls
 from studio.clones import Clones
-from studio.cloning import CallTimes, Cloning, clone_workflow
+from studio.cloning import Cloning, clone_workflow
 from studio.database import Database
 from studio.desk import Desk
 from studio.erasing import Erasing, erase_account_workflow, erase_voice_workflow
@@ -112,10 +113,10 @@ async def open_studio(settings: StudioSettings, providers: ProviderRegistry, car
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         await studio.database.open()
         stack.push_async_callback(studio.database.aclose)
-        takes = Takes(studio.database, studio.blobs, carrier, threads, settings.call_times.fetch)
-        cloning.bind(
-            Cloning(studio.database, studio.hub, providers, carrier, takes, studio.workflows, settings.call_times)
-        )
+        times = settings.call_times
+        takes = Takes(studio.database, studio.blobs, carrier, threads, times.fetch)
+        calling = Calling(studio.database, studio.hub, carrier, times)
+        cloning.bind(Cloning(studio.database, providers, calling, takes, studio.workflows, times.late))
         speaking.bind(Speaking(studio.database, studio.blobs, studio.voices, studio.workflows))
         erasing.bind(Erasing(studio.database, studio.blobs, providers, carrier, studio.workflows))
         await studio.workflows.open()

@@ -17,9 +17,11 @@ from audio.wav import BadAudio, read_wav, write_wav
 from studio.blobs import Blobs
 from studio.database import Database
 from studio.mistakes import FailureCode
+from studio.moves import takes_of
 from studio.ports import Carrier, CarrierUnavailable, RecordingNotThere, RecordingUnusable
 from studio.retrying import retried
-from studio.tables import Recording, now
+from studio.states import CloneStatus
+from studio.tables import Clone, Recording, now
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -94,6 +96,19 @@ class Takes:
             raise RuntimeError(f"recording {take.id} has not been fetched")
         recorded = read_wav(await self._blobs.get(take.blob))
         return recorded, read_wav(await self._blobs.get(take.cleaned_blob)) if take.cleaned_blob else None
+
+    async def forget(self, clone_id: str) -> None:
+        """Delete our copies of all takes but the one that a voice was made of."""
+        async with self._database.reading() as session:
+            clone = await session.get_one(Clone, clone_id)
+            takes = await takes_of(session, clone_id)
+        unused = [take for take in takes if not (take.kept and clone.status is CloneStatus.READY)]
+        for blob in [blob for take in unused for blob in (take.blob, take.cleaned_blob) if blob is not None]:
+            await self._blobs.delete(blob)
+        async with self._database.transaction() as unit:
+            for take in unused:
+                row = await unit.get_one(Recording, take.id)
+                row.blob = row.cleaned_blob = None
 
     async def _fetch(self, take: Recording) -> str:
         """The take's bytes, in a blob of ours. A recording appears seconds after it was spoken: 404 until then."""

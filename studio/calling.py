@@ -1,0 +1,226 @@
+"""The call by which a voice is cloned, towards the carrier: placed once, watched, ended, and none of it left there.
+
+Each method is one step of the workflow in `studio.cloning` and may run twice, so each looks at the rows first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from studio.database import Database
+from studio.hub import ChangeHub
+from studio.mistakes import FailureCode
+from studio.moves import add_take, call_and_clone, fail_clone, move_call, move_clone, takes_of
+from studio.ports import CallOrder, CallRefused, Carrier, CarrierError, CarrierUnavailable
+from studio.states import CallStatus, CloneStatus
+from studio.tables import Call, Clone, Recording, now
+
+_FIRST_POLL = 2.0  # seconds after which the carrier is asked for the first time
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class CallTimes:
+    """Seconds.
+
+    ring, limit: after which the carrier ends a call that nobody answers, or that goes on and on.
+    poll: how often the carrier is asked about a call of which nothing is heard.
+    fetch: how long a recording that is not there, or not whole, is asked for again.
+    late: how long the carrier's word may take: that a recording can be fetched, that a call is over.
+    uncertain: how long a callback may take to tell that a call was placed after all.
+    """
+
+    ring: int = 40
+    limit: int = 600
+    poll: float = 15.0
+    fetch: float = 45.0
+    late: float = 10.0
+    uncertain: float = 30.0
+
+
+class Calling:
+    def __init__(self, database: Database, hub: ChangeHub, carrier: Carrier, times: CallTimes) -> None:
+        self._database = database
+        self._hub = hub
+        self._carrier = carrier
+        self._times = times
+
+    async def place(self, clone_id: str) -> bool:
+        """Ring the phone: once. The intent is committed before the carrier is asked, so that after a crash a call that
+        may have been placed is waited for and not placed again. False if there is no call."""
+        async with self._database.transaction() as unit:
+            call, clone = await call_and_clone(unit, clone_id)
+            if clone.status.over:
+                return False
+            if call.sid is not None:
+                return True
+            asked_before = call.placing_at is not None
+            if not asked_before:
+                call.placing_at = now()
+                move_clone(unit, clone, CloneStatus.CALLING)
+        if asked_before:
+            return await self._heard_of(clone_id)
+        order = CallOrder(call.id, call.phone, call.purpose, self._times.ring, self._times.limit)
+        try:
+            sid = await self._carrier.place_call(order)
+        except CallRefused as refusal:
+            await self._not_placed(clone_id, FailureCode(refusal.code), str(refusal))
+            return False
+        except CarrierUnavailable as unclear:
+            _log.warning("call.unclear", problem=str(unclear))
+            return await self._heard_of(clone_id)
+        async with self._database.transaction() as unit:
+            call, clone = await call_and_clone(unit, clone_id)
+            call.sid = call.sid or sid
+            move_call(unit, call, CallStatus.INITIATED)
+            unit.touch(f"call:{call.id}")
+        return True
+
+    async def _heard_of(self, clone_id: str) -> bool:
+        """Whether a callback tells that the call was placed. Its URLs carry our own id for it."""
+        with self._hub.watch(f"clone:{clone_id}") as watch:
+            deadline = time.monotonic() + self._times.uncertain
+            while (left := deadline - time.monotonic()) > 0:
+                call, clone = await self._read(clone_id)
+                if call.sid is not None or clone.status.over:
+                    return not clone.status.over
+                await watch.changed(min(2.0, left))
+        return not await self._not_placed(clone_id, FailureCode.CALL_UNCERTAIN)
+
+    async def _not_placed(self, clone_id: str, code: FailureCode, message: str | None = None) -> bool:
+        """Note that there is no call; False if one was heard of meanwhile."""
+        async with self._database.transaction() as unit:
+            call, clone = await call_and_clone(unit, clone_id)
+            if call.sid is not None:
+                return False
+            fail_clone(unit, clone, code, message)
+            move_call(unit, call, CallStatus.FAILED)
+            call.explain(code, message)
+        return True
+
+    async def await_caller(self, clone_id: str) -> str | None:
+        """The next take to listen to; None when the caller is through, hung up, or the clone was canceled."""
+        with self._hub.watch(f"clone:{clone_id}") as watch:
+            pause = min(_FIRST_POLL, self._times.poll)
+            while True:
+                call, clone = await self._read(clone_id)
+                async with self._database.reading() as session:
+                    takes = await takes_of(session, clone_id)
+                if clone.status.over or clone.status is CloneStatus.RECORDED:
+                    return None
+                fresh = next((take for take in takes if take.judged_at is None and self._is_due(take)), None)
+                if fresh is not None and clone.status is CloneStatus.REVIEWING:
+                    return fresh.id
+                if call.status.over or self._is_overdue(call):
+                    return None
+                if not await watch.changed(pause):
+                    await self._ask_carrier(call)
+                    pause = self._times.poll
+
+    def _is_due(self, take: Recording) -> bool:
+        """Whether to fetch it: the carrier says when it is there, but its word may be lost."""
+        waited = now() - take.created_at
+        return take.available_at is not None or take.absent or waited > timedelta(seconds=self._times.late)
+
+    def _is_overdue(self, call: Call) -> bool:
+        """Whether the carrier should have ended it by now."""
+        longest = self._times.ring + self._times.limit + self._times.late
+        return now() - (call.placing_at or call.created_at) > timedelta(seconds=longest)
+
+    async def _ask_carrier(self, call: Call) -> None:
+        """A callback may have been lost, or come while nobody was here to take it."""
+        if call.sid is None:
+            return
+        try:
+            status = await self._carrier.call_status(call.sid)
+        except CarrierError as trouble:
+            _log.warning("call.not_asked", problem=str(trouble))
+            return
+        async with self._database.transaction() as unit:
+            row = await unit.get_one(Call, call.id, with_for_update=True)
+            move_call(unit, row, status)
+
+    async def find_lost_takes(self, clone_id: str) -> None:
+        """Recordings of which no callback came, of a call that ended while the caller spoke: the carrier lists what
+        they said only a moment later."""
+        deadline = time.monotonic() + self._times.late
+        while True:
+            call, clone = await self._read(clone_id)
+            if call.sid is None or clone.status is not CloneStatus.RECORDING:
+                return
+            try:
+                there = await self._carrier.recordings_of(call.sid)
+            except CarrierError as trouble:
+                _log.warning("recordings.not_listed", problem=str(trouble))
+                there = []
+            async with self._database.transaction() as unit:
+                _, clone = await call_and_clone(unit, clone_id)
+                takes = await takes_of(unit, clone_id)
+                known = {take.sid for take in takes}
+                for found in there:
+                    if found.sid not in known:
+                        takes.append(add_take(unit, clone, takes, found.sid))
+            if any(take.judged_at is None for take in takes) or time.monotonic() > deadline:
+                return
+            await asyncio.sleep(0.5)
+
+    # ── afterwards ───────────────────────────────────────────────────────────
+
+    async def finish(self, clone_id: str) -> None:
+        """Wait until the call is over, and hang up if the user has canceled it. No call's row stays open for ever."""
+        with self._hub.watch(f"clone:{clone_id}") as watch:
+            while True:
+                call, clone = await self._read(clone_id)
+                if call.status.over:
+                    return
+                if call.sid is None or self._is_overdue(call):
+                    break
+                if clone.status is CloneStatus.CANCELED:
+                    await self._hang_up(call.sid)
+                if not await watch.changed(min(_FIRST_POLL, self._times.poll)):
+                    await self._ask_carrier(call)
+        async with self._database.transaction() as unit:
+            call, _ = await call_and_clone(unit, clone_id)
+            if call.sid is None:
+                move_call(unit, call, CallStatus.CANCELED)
+            elif not call.status.over:
+                move_call(unit, call, CallStatus.FAILED)
+                call.explain(FailureCode.CALL_LOST)
+
+    async def _hang_up(self, sid: str) -> None:
+        try:
+            await self._carrier.hang_up(sid)
+        except CarrierError as trouble:
+            _log.warning("call.not_hung_up", problem=str(trouble))
+
+    async def delete_recordings(self, clone_id: str) -> bool:
+        """Delete the call's recordings at the carrier; False if one could not be deleted."""
+        call, _ = await self._read(clone_id)
+        if call.sid is None:
+            return True
+        async with self._database.reading() as session:
+            takes = await takes_of(session, clone_id)
+        try:
+            sids = {found.sid for found in await self._carrier.recordings_of(call.sid)}
+            sids |= {take.sid for take in takes if take.sid is not None and take.deleted_there_at is None}
+            for sid in sorted(sids):
+                await self._carrier.delete_recording(sid)
+        except CarrierError as trouble:
+            _log.warning("recordings.not_deleted", problem=str(trouble))
+            return False
+        async with self._database.transaction() as unit:
+            await call_and_clone(unit, clone_id)
+            for take in await takes_of(unit, clone_id):
+                if take.sid in sids:
+                    take.deleted_there_at = now()
+        return True
+
+    async def _read(self, clone_id: str) -> tuple[Call, Clone]:
+        async with self._database.reading() as session:
+            clone = await session.get_one(Clone, clone_id)
+            return await session.get_one(Call, clone.call_id), clone
