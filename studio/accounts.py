@@ -18,7 +18,9 @@ from sqlmodel import col, delete, select
 from studio.database import Database
 from studio.mistakes import Mistake, MistakeCode
 from studio.numbers import callable_number
+from studio.repositories import living_user
 from studio.tables import Session, Token, User, now
+from studio.texts import checked_text, is_id, is_text
 
 SESSION_DAYS = 30
 _MIN_PASSWORD, _MAX_PASSWORD = 8, 200
@@ -30,7 +32,7 @@ _HASHES_AT_ONCE = 2  # Argon2 takes 64 MiB and a core for a fifth of a second ea
 
 
 def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 class Accounts:
@@ -64,9 +66,12 @@ class Accounts:
         Raises:
             Mistake: NOT_ALLOWED, in the same words whether the address or the password is wrong.
         """
+        try:
+            address = _address(email)
+        except Mistake:
+            address = ""  # nobody's
         async with self._database.reading() as session:
-            found = await session.exec(select(User).where(User.email == email.strip().lower(), _living()))
-            user = found.first()
+            user = (await session.exec(select(User).where(User.email == address, _living()))).first()
         # An unknown address takes as long as a known one.
         known = user.password_hash if user else await asyncio.to_thread(_nobodys_hash)
         if not await self._verify(password, known) or user is None:
@@ -85,9 +90,7 @@ class Accounts:
         """
         number = callable_number(phone, self._countries)
         async with self._database.transaction() as unit:
-            user = (await unit.exec(select(User).where(User.id == owner, _living()).with_for_update())).first()
-            if user is None:
-                raise Mistake(MistakeCode.NOT_FOUND, "There is no such account.")
+            user = await living_user(unit, owner)
             if user.phone != number:
                 user.phone, user.phone_proven_at = number, None
         return user
@@ -102,7 +105,7 @@ class Accounts:
         if user is None or not await self._verify(password, user.password_hash):
             raise Mistake(MistakeCode.NOT_ALLOWED, "The password is wrong.", ("password",))
         async with self._database.transaction() as unit:
-            row = await unit.get_one(User, owner)
+            row = await living_user(unit, owner)
             # The address is free again at once.
             row.email, row.deleted_at = f"deleted:{row.id}", now()
             await unit.exec(delete(Session).where(col(Session.user_id) == owner))
@@ -143,18 +146,15 @@ class Accounts:
         """A new token and its secret, which cannot be shown again.
 
         Raises:
-            Mistake: REQUIRED, TOO_LONG, QUOTA.
+            Mistake: REQUIRED, TOO_LONG, INVALID, QUOTA.
         """
-        label = label.strip()
-        if not label:
-            raise Mistake(MistakeCode.REQUIRED, "Name the token after what will use it.", ("label",))
-        if len(label) > _MAX_LABEL:
-            raise Mistake(MistakeCode.TOO_LONG, f"At most {_MAX_LABEL} characters.", ("label",))
-        if len(await self.tokens(owner)) >= _MAX_TOKENS:
-            raise Mistake(MistakeCode.QUOTA, f"At most {_MAX_TOKENS} tokens. Revoke one first.")
+        label = checked_text(label, _MAX_LABEL, "label", "Name the token after what will use it.")
         secret = f"dr_{secrets.token_urlsafe(32)}"
         token = Token(user_id=owner, label=label, secret_hash=_digest(secret))
         async with self._database.transaction() as unit:
+            await living_user(unit, owner)
+            if len((await unit.exec(select(Token.id).where(Token.user_id == owner))).all()) >= _MAX_TOKENS:
+                raise Mistake(MistakeCode.QUOTA, f"At most {_MAX_TOKENS} tokens. Revoke one first.")
             unit.add(token)
         return token, secret
 
@@ -164,6 +164,8 @@ class Accounts:
             return list((await session.exec(statement)).all())
 
     async def token(self, owner: str, token_id: str) -> Token | None:
+        if not is_id(token_id):
+            return None
         async with self._database.reading() as session:
             return (await session.exec(select(Token).where(Token.id == token_id, Token.user_id == owner))).first()
 
@@ -172,10 +174,10 @@ class Accounts:
         Raises:
             Mistake: NOT_FOUND.
         """
+        if await self.token(owner, token_id) is None:
+            raise Mistake(MistakeCode.NOT_FOUND, "There is no such token.", ("id",))
         async with self._database.transaction() as unit:
-            gone = await unit.exec(delete(Token).where(col(Token.id) == token_id, col(Token.user_id) == owner))
-            if gone.rowcount == 0:
-                raise Mistake(MistakeCode.NOT_FOUND, "There is no such token.", ("id",))
+            await unit.exec(delete(Token).where(col(Token.id) == token_id, col(Token.user_id) == owner))
 
     async def user_of_token(self, secret: str) -> User | None:
         statement = (
@@ -200,7 +202,7 @@ class Accounts:
             return await asyncio.to_thread(_hasher.hash, password)
 
     async def _verify(self, password: str, known: str) -> bool:
-        if len(password) > _MAX_PASSWORD:
+        if len(password) > _MAX_PASSWORD or not is_text(password):
             return False
         async with self._hashing:
             return await asyncio.to_thread(_hasher.verify, password, known)
@@ -229,3 +231,5 @@ def _check_password(password: str) -> None:
         raise Mistake(MistakeCode.INVALID, f"At least {_MIN_PASSWORD} characters, please.", ("password",))
     if len(password) > _MAX_PASSWORD:
         raise Mistake(MistakeCode.TOO_LONG, f"At most {_MAX_PASSWORD} characters.", ("password",))
+    if not is_text(password):
+        raise Mistake(MistakeCode.INVALID, "There is a character in it that is not part of any text.", ("password",))

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+from sqlalchemy import text
 from sqlmodel import col, func, select
 
 from studio.database import Database, Unit
@@ -32,12 +33,12 @@ class Calls(Repository[Call]):
         """End a call. What it was for is canceled, and the workflow of that hangs up.
 
         Raises:
-            Mistake: NOT_FOUND; WRONG_STATE, if it is over already.
+            Mistake: NOT_FOUND; WRONG_STATE, if it is over, or has its recording and is saying goodbye.
         """
         async with self._database.transaction() as unit:
             call = await self.locked(unit, owner, call_id)
             clone = (await unit.exec(select(Clone).where(Clone.call_id == call_id).with_for_update())).first()
-            if call.status.over or clone is None or not clone.status.may_become(CloneStatus.CANCELED):
+            if call.status.over or clone is None or not clone.status.on_the_phone:
                 raise Mistake(MistakeCode.WRONG_STATE, "This call is over already.", ("id",))
             move_clone(unit, clone, CloneStatus.CANCELED)
         return call
@@ -49,6 +50,7 @@ class Calls(Repository[Call]):
             Mistake: RATE_LIMITED, WRONG_STATE.
         """
         await self._check_rates(unit, user.id)
+        await self._lock(unit, phone)
         if await self._count(unit, Call.phone == phone, col(Call.ended_at).is_(None), since=_LONGEST_CALL):
             raise Mistake(MistakeCode.WRONG_STATE, "That phone is being called already.", ("phone",))
         proven = await self._is_proven(unit, user, phone)
@@ -73,6 +75,12 @@ class Calls(Repository[Call]):
         ):
             if await self._count(unit, Call.user_id == owner, since=period) >= limit:
                 raise Mistake(MistakeCode.RATE_LIMITED, f"At most {limit} calls {words}. Try again later.")
+
+    async def _lock(self, unit: Unit, phone: str) -> None:
+        """Whoever else wants to call this phone waits. On SQLite they wait for the transaction as a whole."""
+        if not self._database.sqlite:
+            lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:phone, 0))")
+            await (await unit.connection()).execute(lock, {"phone": phone})
 
     async def _is_proven(self, unit: Unit, user: User, phone: str) -> bool:
         if user.phone == phone and user.phone_proven_at is not None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 import structlog
 from sqlmodel import col, select
 
-from providers.contract import Cloner
+from providers.contract import Cloner, ProviderError
 from providers.manager import ProviderRegistry
 from studio.calls import Calls
 from studio.cloning import clone_workflow
@@ -17,12 +17,12 @@ from studio.mistakes import Mistake, MistakeCode
 from studio.moves import move_clone
 from studio.numbers import callable_number
 from studio.ports import Carrier
-from studio.repositories import Repository
+from studio.repositories import Repository, living_user
 from studio.states import CallPurpose, CloneStatus
-from studio.tables import Clone, Consent, Recording, User
+from studio.tables import Clone, Consent, Recording
+from studio.texts import checked_name, is_id
 from studio.workflows import Workflows
 
-MAX_NAME = 80
 _log = structlog.get_logger()
 
 
@@ -64,7 +64,7 @@ class Clones(Repository[Clone]):
         if missing is not None:
             raise Mistake(MistakeCode.NOT_CONFIGURED, missing)
         async with self._database.transaction() as unit:
-            user = await unit.get_one(User, owner, with_for_update=True)
+            user = await living_user(unit, owner)
             number = phone or user.phone
             if not number:
                 raise Mistake(MistakeCode.REQUIRED, "Which phone shall ring? Give its number.", ("phone",))
@@ -108,6 +108,8 @@ class Clones(Repository[Clone]):
             return list((await session.exec(statement)).all())
 
     async def recording(self, owner: str, recording_id: str) -> Recording | None:
+        if not is_id(recording_id):
+            return None
         async with self._database.reading() as session:
             statement = select(Recording).where(Recording.id == recording_id, Recording.user_id == owner)
             return (await session.exec(statement)).first()
@@ -124,7 +126,11 @@ class Clones(Repository[Clone]):
             raise Mistake(
                 MistakeCode.NOT_CONFIGURED, health.reason or f"{provider.title} is not available.", ("provider",)
             )
-        quota = await provider.clone_quota()
+        try:
+            quota = await provider.clone_quota()
+        except ProviderError as trouble:
+            _log.warning("provider.quota_unknown", provider=provider.name, problem=str(trouble))
+            quota = None  # if there is none left, cloning will say so
         if quota is not None and quota.used >= quota.limit:
             message = f"{provider.title} has no more room: {quota.used} of {quota.limit} {quota.what} are used."
             raise Mistake(MistakeCode.QUOTA, message, ("provider",))
@@ -142,16 +148,3 @@ async def _warmed(cloner: Cloner) -> None:
         await cloner.warm_up()
     except Exception as trouble:
         _log.warning("provider.not_warm", provider=cloner.name, problem=repr(trouble))
-
-
-def checked_name(name: str) -> str:
-    """
-    Raises:
-        Mistake: REQUIRED, TOO_LONG.
-    """
-    name = " ".join(name.split())
-    if not name:
-        raise Mistake(MistakeCode.REQUIRED, "Give the voice a name.", ("name",))
-    if len(name) > MAX_NAME:
-        raise Mistake(MistakeCode.TOO_LONG, f"At most {MAX_NAME} characters.", ("name",))
-    return name

@@ -25,7 +25,7 @@ def callable_number(text: str, countries: Collection[str], field: tuple[str, ...
     """A number that may be called, in E.164 form (ITU-T E.164: + and at most 15 digits).
 
     Raises:
-        Mistake: INVALID or COUNTRY_NOT_ALLOWED.
+        Mistake: INVALID, COUNTRY_NOT_ALLOWED, NOT_ALLOWED.
     """
     text = text.strip()
     try:

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, tuple_
@@ -14,6 +14,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from studio.mistakes import Mistake, MistakeCode
+from studio.texts import is_id
 
 MAX_PAGE = 100
 T = TypeVar("T")
@@ -53,8 +54,12 @@ def decode_cursor(cursor: str, parts: int) -> list[str]:
     except (binascii.Error, UnicodeDecodeError, ValueError):
         found = []
     if len(found) != parts:
-        raise Mistake(MistakeCode.INVALID, "This cursor did not come from here.", ("after",))
+        raise bad_cursor()
     return found
+
+
+def bad_cursor() -> Mistake:
+    return Mistake(MistakeCode.INVALID, "This cursor did not come from here.", ("after",))
 
 
 def page_size(first: int) -> int:
@@ -77,10 +82,9 @@ async def page_of(
     statement = select(table).where(condition).order_by(created.desc(), identity.desc()).limit(size + 1)
     if after is not None:
         when, last_id = decode_cursor(after, 2)
-        try:
-            position = datetime.fromisoformat(when)
-        except ValueError as wrong:
-            raise Mistake(MistakeCode.INVALID, "This cursor did not come from here.", ("after",)) from wrong
+        position = _moment(when)
+        if position is None or not is_id(last_id):
+            raise bad_cursor()
         statement = statement.where(tuple_(created, identity) < tuple_(position, last_id))
     rows = list((await session.exec(statement)).all())
     return Page(
@@ -89,3 +93,11 @@ async def page_of(
         has_previous=after is not None,
         cursor_of=lambda row: encode_cursor(row.created_at.isoformat(), row.id),
     )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None

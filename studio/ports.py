@@ -14,7 +14,7 @@ class CarrierError(Exception):
 
 
 class CallRefused(CarrierError):
-    """The carrier will not place this call, now or later. `code` is one of `failures.FailureCode`."""
+    """The carrier will not place this call, now or later. `code` is a `mistakes.FailureCode`."""
 
     def __init__(self, message: str, code: str, retryable: bool = False) -> None:
         super().__init__(message)

@@ -11,6 +11,8 @@ from sqlmodel import col, select
 from studio.database import Database, Unit
 from studio.mistakes import Mistake, MistakeCode
 from studio.pages import Listed, Page, page_of
+from studio.tables import User
+from studio.texts import is_id
 
 # A notice can be lost with a connection: even without one, a subscriber looks again after this many seconds.
 _LOOK_AGAIN_SECONDS = 15.0
@@ -23,6 +25,19 @@ class Owned(Listed, Protocol):
 
 
 Row = TypeVar("Row", bound=Owned)
+
+
+async def living_user(unit: Unit, user_id: str) -> User:
+    """A user's row, locked, to begin something of theirs: not once the deletion of their account has begun.
+
+    Raises:
+        Mistake: NOT_FOUND.
+    """
+    statement = select(User).where(User.id == user_id, col(User.deleted_at).is_(None)).with_for_update()
+    user = (await unit.exec(statement)).first()
+    if user is None:
+        raise Mistake(MistakeCode.NOT_FOUND, "There is no such account.")
+    return user
 
 
 class Repository(Generic[Row]):
@@ -43,7 +58,7 @@ class Repository(Generic[Row]):
 
     async def many(self, owner: str, ids: Sequence[str]) -> list[Row]:
         """Those of the rows that are the owner's, in any order."""
-        statement = select(self._table).where(self._mine(owner), col(self._table.id).in_(ids))
+        statement = select(self._table).where(self._mine(owner), col(self._table.id).in_(filter(is_id, ids)))
         async with self._database.reading() as session:
             return list((await session.exec(statement)).all())
 
@@ -63,7 +78,7 @@ class Repository(Generic[Row]):
             Mistake: NOT_FOUND.
         """
         statement = select(self._table).where(self._mine(owner), col(self._table.id) == row_id).with_for_update()
-        row = (await unit.exec(statement)).first()
+        row = (await unit.exec(statement)).first() if is_id(row_id) else None
         if row is None:
             raise self._missing()
         return row

@@ -12,10 +12,11 @@ from providers.contract import SpeechOptions
 from studio.blobs import Blobs
 from studio.database import Database
 from studio.mistakes import Mistake, MistakeCode
-from studio.repositories import Repository
+from studio.repositories import Repository, living_user
 from studio.speaking import speak_workflow
 from studio.states import AudioFormat, SynthesisStatus
 from studio.tables import Segment, Synthesis
+from studio.texts import checked_text
 from studio.voices import Voices
 from studio.workflows import Workflows
 
@@ -57,11 +58,7 @@ class Speech(Repository[Synthesis]):
             Mistake: REQUIRED, TOO_LONG, NOT_FOUND, NOT_CONFIGURED, AT_CAPACITY, or INVALID for an option that the
                 voice's provider does not have.
         """
-        text = text.strip()
-        if not text:
-            raise Mistake(MistakeCode.REQUIRED, "Give a text to speak.", ("text",))
-        if len(text) > MAX_TEXT:
-            raise Mistake(MistakeCode.TOO_LONG, f"At most {MAX_TEXT:,} characters at a time.", ("text",))
+        text = checked_text(text, MAX_TEXT, "text", "Give a text to speak.")
         voice = await self._voices.speakable(owner, voice_key)
         if voice is None:
             raise Mistake(MistakeCode.NOT_FOUND, "There is no such voice.", ("voiceId",))
@@ -82,6 +79,7 @@ class Speech(Repository[Synthesis]):
             options={name: value for name, value in asdict(options).items() if value is not None},
         )
         async with self._database.transaction() as unit:
+            await living_user(unit, owner)
             in_progress = (
                 await unit.exec(
                     select(Synthesis.id).where(
@@ -147,7 +145,10 @@ class Speech(Repository[Synthesis]):
                     told = synthesis
                 for segment in await self.pieces(synthesis_id, cursor):
                     cursor = segment.number
-                    pcm = await self.read_piece(segment)
+                    try:
+                        pcm = await self.read_piece(segment)
+                    except FileNotFoundError:
+                        raise self._missing() from None  # deleted between the two
                     yield SpeechPiece(cursor, pcm, segment.start_sample / pcm.rate * 1000)
                 if synthesis != told:
                     yield SpeechProgress(cursor, synthesis)

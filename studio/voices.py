@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+import structlog
 from sqlmodel import col
 
-from providers.contract import Artefact, Capability, Synthesizer, VoiceInfo, capabilities_of
+from providers.contract import Artefact, Capability, ProviderError, Synthesizer, VoiceInfo, capabilities_of
 from providers.manager import ProviderRegistry
 from studio import tables
-from studio.clones import checked_name
 from studio.database import Database
 from studio.erasing import erase_voice_workflow
 from studio.mistakes import Mistake, MistakeCode
-from studio.pages import Page, decode_cursor, encode_cursor, page_size
+from studio.pages import Page, bad_cursor, decode_cursor, encode_cursor, page_size
 from studio.repositories import Repository
 from studio.tables import Voice, now
+from studio.texts import checked_name
 from studio.workflows import Workflows
+
+_log = structlog.get_logger()
 
 
 class VoiceOrigin(StrEnum):
@@ -63,7 +66,10 @@ class Voices:
         Raises:
             Mistake: NOT_CONFIGURED, if its provider is not installed or cannot work now.
         """
-        view = await self.find(owner, key)
+        try:
+            view = await self.find(owner, key)
+        except ProviderError as trouble:
+            raise Mistake(MistakeCode.NOT_CONFIGURED, str(trouble), ("voiceId",)) from trouble
         if view is None:
             return None
         provider = self._providers.get(view.provider)
@@ -87,7 +93,7 @@ class Voices:
             for name, one in self._providers.providers.items()
             if provider in (None, name) and (capability is None or capability in capabilities_of(one))
         ]
-        built_in = [view for name in names for view in await self._built_in(name)]
+        built_in = [view for name in names for view in await self._listed(name)]
         skip = 0
         views: list[VoiceView] = []
         more = False
@@ -100,6 +106,8 @@ class Voices:
         else:
             last = decode_cursor(after.removeprefix(_BUILT_IN_CURSOR), 1)[0]
             skip = next((index + 1 for index, view in enumerate(built_in) if view.key == last), 0)
+            if skip == 0:
+                raise bad_cursor()
         if not more:
             room = size - len(views)
             views += built_in[skip : skip + room]
@@ -139,6 +147,14 @@ class Voices:
     async def _cloned(self, owner: str, voice_id: str) -> Voice | None:
         voice = await self.rows.get(owner, voice_id)
         return voice if voice is not None and voice.deleted_at is None else None
+
+    async def _listed(self, provider_name: str) -> list[VoiceView]:
+        """One provider that cannot say which voices it has does not hide those of the others."""
+        try:
+            return await self._built_in(provider_name)
+        except ProviderError as trouble:
+            _log.warning("provider.voices_unknown", provider=provider_name, problem=str(trouble))
+            return []
 
     async def _built_in(self, provider_name: str) -> list[VoiceView]:
         provider = self._providers.get(provider_name)
