@@ -6,8 +6,8 @@ disk) is removed here, and tried again for days rather than forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 from dbos import DBOS
@@ -21,9 +21,22 @@ from studio.database import Database
 from studio.moves import move_clone
 from studio.ports import Carrier, CarrierError
 from studio.states import CloneStatus, SynthesisStatus
-from studio.tables import Artefact, Call, Clone, Consent, Recording, Segment, Synthesis, User, Voice
-from studio.workflows import Workflows
+from studio.tables import (
+    Artefact,
+    Call,
+    Clone,
+    Consent,
+    ReceivedWebhook,
+    Recording,
+    Segment,
+    Synthesis,
+    User,
+    Voice,
+    now,
+)
+from studio.workflows import Workflows, step
 
+_PROVIDER_SECONDS = 60.0
 _PAUSES = (1.0, 10.0, 60.0, 600.0, *([3600.0] * 72))
 _log = structlog.get_logger()
 
@@ -74,7 +87,6 @@ class Erasing:
             return False
         async with self._database.reading() as session:
             voices = (await session.exec(select(Voice.id).where(Voice.user_id == user_id))).all()
-            takes = (await session.exec(select(Recording).where(Recording.user_id == user_id))).all()
             spoken = (
                 await session.exec(
                     select(Segment.blob)
@@ -85,12 +97,16 @@ class Erasing:
         for voice_id in voices:
             if not await self._voice_gone(voice_id):
                 return False
+        async with self._database.reading() as session:
+            takes = (await session.exec(select(Recording).where(Recording.user_id == user_id))).all()
         for take in takes:
             if not await self._take_gone(take):
                 return False
         for blob in spoken:
             await self._blobs.delete(blob)
         async with self._database.transaction() as unit:
+            calls = select(Call.id).where(Call.user_id == user_id)
+            await unit.exec(delete(ReceivedWebhook).where(col(ReceivedWebhook.call_id).in_(calls)))
             # In this order: SQLite and PostgreSQL both hold the references between these.
             await unit.exec(delete(Consent).where(col(Consent.user_id) == user_id))
             await unit.exec(delete(Recording).where(col(Recording.user_id) == user_id))
@@ -121,10 +137,11 @@ class Erasing:
             _log.warning("voice.provider_missing", provider=name)
             return False
         try:
-            await provider.delete_voice(artefact)
+            async with asyncio.timeout(_PROVIDER_SECONDS):
+                await provider.delete_voice(artefact)
         except contract.Gone:
             return True
-        except contract.ProviderError as trouble:
+        except (contract.ProviderError, TimeoutError) as trouble:
             _log.warning("voice.not_deleted", provider=name, problem=str(trouble))
             return False
         return True
@@ -143,12 +160,20 @@ class Erasing:
             row = await unit.get(Recording, take.id)
             if row is not None:
                 row.blob = row.cleaned_blob = None
+                row.deleted_there_at = row.deleted_there_at or now()
         return True
 
 
-async def _persist(name: str, attempt: Callable[[str], Coroutine[Any, Any, bool]], row_id: str) -> None:
+async def _persist(name: str, attempt: Callable[[str], Awaitable[bool]], row_id: str) -> None:
+    async def attempt_safely(row_id: str) -> bool:
+        try:
+            return await attempt(row_id)
+        except Exception:
+            _log.exception("erasing.failed_unexpectedly", what=name, row=row_id)
+            return False
+
     for pause in _PAUSES:
-        if await DBOS.run_step_async({"name": name}, attempt, row_id):
+        if await step(name, attempt_safely, row_id):
             return
         await DBOS.sleep_async(pause)
     _log.error("erasing.given_up", what=name, row=row_id)

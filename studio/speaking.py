@@ -12,6 +12,7 @@ from contextlib import aclosing
 
 import structlog
 from dbos import DBOS
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
 from audio.pcm import Pcm
@@ -24,7 +25,7 @@ from studio.mistakes import FailureCode, Mistake
 from studio.states import SynthesisStatus
 from studio.tables import Segment, Synthesis, now
 from studio.voices import Voices
-from studio.workflows import Workflows
+from studio.workflows import Workflows, step
 
 _PIECE_SECONDS = 1.0  # what is stored, announced and sent at once
 _PROVIDER_SECONDS = 120.0  # how long a provider may be silent
@@ -40,7 +41,7 @@ class Speaking:
 
     async def run(self, synthesis_id: str) -> None:
         with self._workflows.running(), structlog.contextvars.bound_contextvars(synthesis=synthesis_id):
-            await DBOS.run_step_async({"name": "speak"}, self.speak, synthesis_id)
+            await step("speak", self.speak, synthesis_id)
 
     async def speak(self, synthesis_id: str) -> None:
         try:
@@ -53,6 +54,8 @@ class Speaking:
             await self._end(synthesis_id, FailureCode.PROVIDER_NOT_CONFIGURED, gone.message)
         except TimeoutError:
             await self._end(synthesis_id, FailureCode.PROVIDER_UNAVAILABLE)
+        except SQLAlchemyError:
+            raise  # the step waits for the database
         except Exception:
             _log.exception("synthesis.failed_unexpectedly")
             await self._end(synthesis_id, FailureCode.INTERNAL)
@@ -84,7 +87,11 @@ class Speaking:
                 number, start, position = number + 1, position, made
                 if not await self._keep(synthesis, number, start, fresh):
                     return
-        await self._end(synthesis.id)
+        if number == 0:
+            message = "There is nothing in this text that could be spoken."
+            await self._end(synthesis.id, FailureCode.PROVIDER_REFUSED, message)
+        else:
+            await self._end(synthesis.id)
 
     async def _stored(self, synthesis_id: str) -> tuple[int, int]:
         """How many pieces, and how many samples, are stored already."""
