@@ -24,7 +24,8 @@ class Received:
 @dataclass(frozen=True)
 class Reply:
     """`missing` bytes of the body are announced but never sent. `silent`: nothing is answered at all, and the
-    connection stays open; `dropped`: it is closed in place of an answer."""
+    connection stays open; `dropped`: it is closed in place of an answer; `dripping`: a body without end follows, a byte
+    at a time."""
 
     status: int = 200
     body: bytes = b""
@@ -32,6 +33,7 @@ class Reply:
     missing: int = 0
     silent: bool = False
     dropped: bool = False
+    dripping: bool = False
 
 
 def json_reply(status: int, /, **content: object) -> Reply:
@@ -65,11 +67,15 @@ class StandIn:
                     await self._closing.wait()
                 if reply.silent or reply.dropped:
                     break
-                length = len(reply.body) + reply.missing
+                length = 1_000_000 if reply.dripping else len(reply.body) + reply.missing
                 head = [f"HTTP/1.1 {reply.status} Words", f"Content-Length: {length}"]
                 head += [f"{name}: {value}" for name, value in reply.headers.items()]
                 writer.write("\r\n".join([*head, "", ""]).encode() + reply.body)
                 await writer.drain()
+                while reply.dripping and not self._closing.is_set():
+                    writer.write(b" ")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
                 if reply.missing:
                     break
         except ConnectionError:

@@ -158,8 +158,9 @@ async def test_without_a_clear_answer_the_call_may_have_been_placed_and_is_not_p
     assert len(twilio.received) == 1
 
 
-async def test_an_answer_that_does_not_come_is_not_waited_for(twilio: StandIn) -> None:
-    twilio.reply(Reply(silent=True))
+@pytest.mark.parametrize("reply", [Reply(silent=True), Reply(201, dripping=True)])
+async def test_an_answer_that_does_not_come_is_not_waited_for(twilio: StandIn, reply: Reply) -> None:
+    twilio.reply(reply)
     async with TwilioCarrier(settings(twilio.url), seconds=0.3) as hasty:
         with pytest.raises(CarrierUnavailable):
             await hasty.place_call(ORDER)
@@ -344,8 +345,9 @@ async def test_a_broken_transfer_may_succeed_another_time(twilio: StandIn, carri
         await carrier.fetch_recording(RECORDING)
 
 
-async def test_a_transfer_that_stands_still_is_given_up(twilio: StandIn) -> None:
-    twilio.reply(Reply(silent=True))
+@pytest.mark.parametrize("reply", [Reply(silent=True), Reply(200, dripping=True)])
+async def test_a_transfer_that_takes_too_long_is_given_up(twilio: StandIn, reply: Reply) -> None:
+    twilio.reply(reply)
     async with TwilioCarrier(settings(twilio.url), seconds=0.3) as hasty:
         with pytest.raises(CarrierUnavailable):
             await hasty.fetch_recording(RECORDING)

@@ -290,10 +290,19 @@ async def test_the_first_answer_is_given_even_when_the_call_has_moved_on(call: C
     assert (await call.go_on(hold)).verbs[-1] == "Redirect"
 
 
-async def test_reports_that_come_twice_are_stored_once(call: CallUnderTest) -> None:
+async def test_reports_that_come_twice_are_stored_and_acted_on_once(
+    call: CallUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acted: list[CallStatus] = []
+
+    async def act(unit: object, call_id: str, sid: str, status: CallStatus, at: datetime | None = None) -> None:
+        acted.append(status)
+
+    monkeypatch.setattr(call.studio.desk, "call_status", act)
     for _ in range(3):
         assert (await call.report("ringing")).status_code == 204
         assert (await call.report_recording(ONE)).status_code == 204
+    assert acted == [CallStatus.RINGING]
     assert len(await call.rows(ReceivedWebhook)) == 2
 
 
