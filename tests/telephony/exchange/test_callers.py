@@ -13,7 +13,7 @@ from telephony.exchange.by_hand import run_by_hand
 from telephony.exchange.narration import describe
 from telephony.exchange.phone import PhoneError
 from telephony.exchange.protocol import FromExchange, FromPhone
-from telephony.exchange.scripted import Script
+from telephony.exchange.scripted import HangUpPoint, Script
 from tests.telephony.exchange.harness import NUMBER, WITHIN, Application, ExchangeUnderTest, pick_up
 from tests.telephony.exchange.test_record import SENTENCE
 
@@ -79,9 +79,9 @@ async def test_caller_without_keys_presses_none(exchange: ExchangeUnderTest, app
     ],
 )
 async def test_caller_hangs_up_at_each_point(
-    exchange: ExchangeUnderTest, application: Application, point: str, asked: dict[str, str | None]
+    exchange: ExchangeUnderTest, application: Application, point: HangUpPoint, asked: dict[str, str | None]
 ) -> None:
-    script = Script(keys=("1", "2", "3"), speech=(SENTENCE,), hang_up_after=point)  # type: ignore[arg-type]
+    script = Script(keys=("1", "2", "3"), speech=(SENTENCE,), hang_up_after=point)
     phone = await pick_up(exchange, script)
     await exchange.call(url=clone_story(application), status_callback=f"{application.url}/status")
     await phone
