@@ -123,12 +123,18 @@ class _Story:
     async def _answer_and_follow(self, clone_id: str, code: str, caller: Pcm) -> str:
         """Be the caller, and the person who watches the app meanwhile."""
         script = Script(keys=(code, "1", "1"), speech=[caller])
-        async with asyncio.timeout(_CLONE_SECONDS), asyncio.TaskGroup() as group:
-            calling = group.create_task(run_script(self._exchange, _PHONE, script, listener=self._narrate))
-            following = group.create_task(self._follow(clone_id))
-            voice = await following
+        calling = asyncio.create_task(run_script(self._exchange, _PHONE, script, listener=self._narrate))
+        following = asyncio.create_task(self._follow(clone_id))
+        try:
+            async with asyncio.timeout(_CLONE_SECONDS):
+                done, _ = await asyncio.wait((calling, following), return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+            return following.result()
+        finally:
             calling.cancel()
-        return voice
+            following.cancel()
+            await asyncio.gather(calling, following, return_exceptions=True)
 
     async def _follow(self, clone_id: str) -> str:
         """The clone's states as its subscription tells them; the id of the voice."""
