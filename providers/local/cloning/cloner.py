@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Protocol, TypeVar
 
-from providers.contract import ClonedVoice, CloneRequest
+from audio.pcm import Pcm
+from providers.contract import AtCapacity, ClonedVoice, CloneRequest
 from providers.local.cloning.artefact import to_artefact
 from providers.local.cloning.fit import FittedStyle, StyleFitter
 from providers.local.cloning.pitch import semitones
@@ -18,6 +19,10 @@ _Result = TypeVar("_Result")
 IMITATION = (
     "This voice imitates the recording: it takes on the pitch and the colour of the voice, and is not a replica of it."
 )
+PLACES = 8
+"""How many clones may be asked for at the same time; they are made one after the other, in half a minute each."""
+
+_RETRY_AFTER = 30.0  # s
 _FAR_PITCH = 3.0  # semitones
 
 
@@ -35,6 +40,7 @@ class StyleCloner:
         self._threads = threads
         self._run = run
         self._one_at_a_time = Lock()
+        self._asked_for = 0
         self._fitter: StyleFitter | None = None
 
     async def clone(self, request: CloneRequest) -> ClonedVoice:
@@ -42,16 +48,26 @@ class StyleCloner:
 
         Raises:
             Refused: there is too little speech in the recording.
+            AtCapacity: too many clones are waiting already.
             MissingWeights, BadWeights: see `audio.weights`.
         """
+        if self._asked_for == PLACES:
+            raise AtCapacity("Several voices are being cloned on this machine. Try again in a minute.", _RETRY_AFTER)
+        self._asked_for += 1
+        try:
+            fitted = await self._fit(request.recording)
+        finally:
+            self._asked_for -= 1
+        return ClonedVoice(to_artefact(fitted.pack), max(0.0, fitted.similarity), tuple(_notes(fitted)))
+
+    async def _fit(self, recording: Pcm) -> FittedStyle:
         async with self._one_at_a_time:
             if self._fitter is None:
                 self._fitter = await self._run(self._load)
-            fit = await self._run(partial(self._fitter.start, request.recording))
+            fit = await self._run(partial(self._fitter.start, recording))
             while not fit.finished:
                 await self._run(fit.step)
-            fitted = await self._run(fit.result)
-        return ClonedVoice(to_artefact(fitted.pack), max(0.0, fitted.similarity), tuple(_notes(fitted)))
+            return await self._run(fit.result)
 
     def _load(self) -> StyleFitter:
         return StyleFitter.load(self._kokoro, self._threads)

@@ -26,7 +26,7 @@ SENTENCES = (
     "The quick brown fox jumps over the lazy dog by the river.",
 )
 
-SHA256 = "0" * 64
+SHA256 = "b87c09f13e4e99bdf72e21465c4b14ffee36c20cc0314215c760a47df033c227"
 _FILE = "table.npz"
 
 
