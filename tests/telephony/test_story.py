@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from sqlmodel import SQLModel, select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,13 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from audio.pcm import Pcm
 from audio.wav import read_audio_file
 from providers.manager import ProviderRegistry
-from studio.cloning import CallTimes
+from studio.calling import CallTimes
 from studio.mistakes import FailureCode
 from studio.states import CallStatus, CloneStatus
 from studio.studio import Studio, StudioSettings, open_studio
 from studio.tables import Call, Clone, Consent, ReceivedWebhook, Recording, User, Voice, now
 from telephony.carrier import TwilioCarrier
-from telephony.exchange.app import exchange_app
+from telephony.exchange.app import exchange_app, listen
+from telephony.exchange.exchange import Exchange
 from telephony.exchange.exchange import Settings as ExchangeSettings
 from telephony.exchange.protocol import FromExchange, FromPhone, Played, Said
 from telephony.exchange.scripted import Script, run_script
@@ -33,7 +35,7 @@ from telephony.script import PAUSE_SECONDS
 from telephony.settings import TelephonySettings
 from telephony.webhooks import router
 from tests.providers.tone import ToneProvider
-from tests.telephony.exchange.harness import ACCOUNT, CALLER, NUMBER, TOKEN, free_socket, served
+from tests.telephony.exchange.harness import ACCOUNT, CALLER, NUMBER, TOKEN, InProcess, served
 
 SPEED = 100.0
 WITHIN = 60.0  # real seconds: nothing takes that long unless it never comes
@@ -102,12 +104,12 @@ async def town(
     data: Path, at_twilio: Wrapper = lambda app: app, at_ours: Wrapper = lambda app: app
 ) -> AsyncIterator[Town]:
     async with AsyncExitStack() as stack:
-        listening, exchange_url = free_socket()
+        listening, exchange_url = listen("127.0.0.1", 0)
         settings = ExchangeSettings(ACCOUNT, TOKEN, data / "exchange", exchange_url, speed=SPEED)
-        exchange = await stack.enter_async_context(exchange_app(settings))
-        await stack.enter_async_context(served(at_twilio(exchange), listening))
+        exchange = await stack.enter_async_context(Exchange(settings))
+        await stack.enter_async_context(served(_server(at_twilio(exchange_app(exchange))), listening))
 
-        our_socket, our_url = free_socket()
+        our_socket, our_url = listen("127.0.0.1", 0)
         telephony = TelephonySettings.model_validate(
             {
                 "twilio_account_sid": ACCOUNT,
@@ -129,7 +131,7 @@ async def town(
         )
         app = FastAPI()
         app.include_router(router(studio, telephony))
-        await stack.enter_async_context(served(at_ours(app), our_socket))
+        await stack.enter_async_context(served(_server(at_ours(app)), our_socket))
 
         user = User(email="ann@example.com", password_hash="-", phone=NUMBER, phone_proven_at=now())
         async with studio.database.transaction() as unit:
@@ -288,6 +290,10 @@ async def test_every_webhook_delivered_twice(tmp_path: Path, speech: Pcm) -> Non
         assert len(await here.until_tidied(clone)) == 2
         assert len(here.provider.cloned) == 1
         assert Counter(webhook.kind for webhook in await here.rows(ReceivedWebhook))["take"] == 2
+
+
+def _server(app: ASGIApp) -> InProcess:
+    return InProcess(uvicorn.Config(app, lifespan="off", log_level="warning", ws="websockets-sansio"))
 
 
 def _other_than(code: str) -> str:
