@@ -122,7 +122,7 @@ class TwilioCarrier:
             raise call_refusal(error) from error
         if not call.sid:
             raise CarrierUnavailable("Twilio accepted the call but gave no id for it.")
-        return call.sid
+        return str(call.sid)
 
     async def call_status(self, sid: str) -> CallStatus:
         """

@@ -35,7 +35,7 @@ class TooLarge(Exception):
     """The answer is longer than allowed."""
 
 
-class RestClient(AsyncHttpClient):
+class RestClient(AsyncHttpClient):  # type: ignore[misc]  # the SDK is not typed
     """Sends what the SDK asks for to `base_url` in place of api.twilio.com, if one is given; each request, from
     connecting to the last byte, takes at most `seconds`."""
 
@@ -53,7 +53,7 @@ class RestClient(AsyncHttpClient):
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def request(  # type: ignore[override]  # the SDK's base class is the synchronous one
+    async def request(
         self,
         method: str,
         uri: str,
