@@ -69,7 +69,7 @@ class Calling:
         try:
             sid = await self._carrier.place_call(order)
         except CallRefused as refusal:
-            await self._not_placed(clone_id, FailureCode(refusal.code), str(refusal))
+            await self._not_placed(clone_id, FailureCode(refusal.code), str(refusal), refusal.retryable)
             return False
         except CarrierUnavailable as unclear:
             _log.warning("call.unclear", problem=str(unclear))
@@ -92,15 +92,17 @@ class Calling:
                 await watch.changed(min(2.0, left))
         return not await self._not_placed(clone_id, FailureCode.CALL_UNCERTAIN)
 
-    async def _not_placed(self, clone_id: str, code: FailureCode, message: str | None = None) -> bool:
+    async def _not_placed(
+        self, clone_id: str, code: FailureCode, message: str | None = None, retryable: bool | None = None
+    ) -> bool:
         """Note that there is no call; False if one was heard of meanwhile."""
         async with self._database.transaction() as unit:
             call, clone = await call_and_clone(unit, clone_id)
             if call.sid is not None:
                 return False
-            fail_clone(unit, clone, code, message)
+            fail_clone(unit, clone, code, message, retryable)
             move_call(unit, call, CallStatus.FAILED)
-            call.explain(code, message)
+            call.explain(code, message, retryable)
         return True
 
     async def await_caller(self, clone_id: str) -> str | None:

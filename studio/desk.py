@@ -7,7 +7,7 @@ the present state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -106,8 +106,11 @@ class Desk:
             move_clone(unit, clone, CloneStatus.ANSWERED)
         return await self._present(unit, call, clone)
 
-    async def consent(self, unit: Unit, call_id: str, digits: str | None, attempt: int, wording: str) -> Step:
-        """They heard `wording` and pressed `digits`, or nothing."""
+    async def consent(
+        self, unit: Unit, call_id: str, digits: str | None, attempt: int, wording: Callable[[AskConsent], str]
+    ) -> Step:
+        """They were asked for the `attempt`th time and pressed `digits`, or nothing. `wording` gives the words in which
+        they have been asked: those are kept with their consent."""
         call, clone = await self._rows(unit, call_id)
         if clone.status is not CloneStatus.ANSWERED:
             return await self._present(unit, call, clone)
@@ -119,7 +122,8 @@ class Desk:
                 return _end(unit, clone, FailureCode.NO_KEY_PRESSED)
             return _end(unit, clone, FailureCode.WRONG_CODE if call.confirmation_code else FailureCode.NOT_AGREED)
         how = "keyed in the code shown in the app" if call.confirmation_code else "pressed 1"
-        unit.add(Consent(user_id=clone.user_id, clone_id=clone.id, how=f"{how}, on the phone", wording=wording))
+        words = wording(_ask(call, clone, attempt))
+        unit.add(Consent(user_id=clone.user_id, clone_id=clone.id, how=f"{how}, on the phone", wording=words))
         await self._prove(unit, call)
         move_clone(unit, clone, CloneStatus.RECORDING)
         return Record(take=1, why=RecordWhy.FIRST)
@@ -193,10 +197,11 @@ class Desk:
         _, clone = await self._rows(unit, call_id)
         takes = await takes_of(unit, clone.id)
         take = next((take for take in takes if take.sid == recording_sid), None)
-        take = take or add_take(unit, clone, takes, recording_sid)
         if available:
+            take = take or add_take(unit, clone, takes, recording_sid)
             take.available_at = take.available_at or now()
-        else:
+        elif take is not None:
+            # Of one that nobody knows nothing was heard: the caller goes on by `take_finished` with no recording.
             take.absent = True
         unit.touch(f"clone:{clone.id}")
 

@@ -32,11 +32,13 @@ def move_clone(unit: Unit, clone: Clone, status: CloneStatus) -> None:
     unit.touch(f"clone:{clone.id}")
 
 
-def fail_clone(unit: Unit, clone: Clone, code: FailureCode, message: str | None = None) -> None:
+def fail_clone(
+    unit: Unit, clone: Clone, code: FailureCode, message: str | None = None, retryable: bool | None = None
+) -> None:
     """End a clone badly. One that is over already stays as it is."""
     if clone.status.over:
         return
-    clone.explain(code, message)
+    clone.explain(code, message, retryable)
     move_clone(unit, clone, CloneStatus.FAILED)
 
 

@@ -55,10 +55,11 @@ class Failing(SQLModel):
     failure_message: str | None = None
     failure_retryable: bool = False
 
-    def explain(self, code: FailureCode, message: str | None = None) -> None:
-        """Note why it ended badly; `message` only where there is more to say than usual."""
-        usual, retryable = words_for(code)
-        self.failure_code, self.failure_message, self.failure_retryable = code.value, message or usual, retryable
+    def explain(self, code: FailureCode, message: str | None = None, retryable: bool | None = None) -> None:
+        """Note why it ended badly; `message` and `retryable` only where they are not as usual."""
+        usual, often = words_for(code)
+        self.failure_code, self.failure_message = code.value, message or usual
+        self.failure_retryable = often if retryable is None else retryable
 
 
 class User(SQLModel, table=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -19,7 +18,7 @@ from sqlmodel import select
 from structlog.contextvars import bound_contextvars
 
 from studio.database import Unit
-from studio.desk import AskConsent, Goodbye, GoodbyeReason, Step, UnknownCall
+from studio.desk import Goodbye, GoodbyeReason, Step, UnknownCall
 from studio.studio import Studio
 from studio.tables import Call
 from telephony.parameters import (
@@ -58,12 +57,7 @@ def router(studio: Studio, settings: TelephonySettings) -> APIRouter:
     @routes.post("/{call_id}/consent")
     async def consent(call_id: str, request: Request) -> Response:
         async def act(unit: Unit, asked: KeysPressed) -> Step:
-            # The question that the call is at says in which words it was put.
-            question = await desk.answered(unit, call_id, asked.call_sid)
-            if not isinstance(question, AskConsent):
-                return question
-            wording = consent_wording(replace(question, attempt=asked.attempt))
-            return await desk.consent(unit, call_id, asked.digits or None, asked.attempt, wording)
+            return await desk.consent(unit, call_id, asked.digits or None, asked.attempt, consent_wording)
 
         return await reception.step(request, call_id, "consent", KeysPressed, act)
 
