@@ -1,17 +1,21 @@
-"""What gruut 2.4.0 (MIT) knows of English words: how they sound in America, and which part of speech they are.
+"""What gruut (MIT, https://github.com/rhasspy/gruut) knows of English words: how they sound in America, and which part
+of speech they are.
 
-Only its models are used: its own reading of text splits sentences at abbreviations and drops what it cannot name.
+Only the models of gruut_lang_en 2.0.1 are used, with the features that they were trained on (gruut 2.4.0, `pos.py` and
+`g2p.py`). Gruut's program takes 2 seconds to import, splits sentences at abbreviations, and drops what it cannot name.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 import sqlite3
+import string
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from typing import TypeAlias
 
-from gruut.g2p import GraphemesToPhonemes
-from gruut.pos import PartOfSpeechTagger
+import pycrfsuite
 
 from audio.weights import packaged_file
 
@@ -34,6 +38,8 @@ _SYMBOLS: Mapping[str, str] = {
 }
 """IPA as gruut writes it → Kokoro's symbols, in this order."""
 
+_JOIN, _SILENT = "|", "_"  # how the guesser's labels write several phonemes for a letter, and none
+
 _VOWEL = "AIOWYiuæɑɔəɛɜɪʊʌ"
 # Kokoro was trained on American speech as it is spoken: a syllabic l or n has a mark of its own, and a t between a
 # vowel and an unstressed vowel is a flap, written T.
@@ -42,7 +48,7 @@ _FLAP = re.compile(rf"(?<=[{_VOWEL}ɹ])t(?=[əɪiᵊ])")
 
 
 class GruutWords:
-    """gruut's dictionary, guesser and tagger. Not thread-safe: crfsuite keeps the sentence that it works on.
+    """Dictionary, guesser and tagger. Not thread-safe: crfsuite keeps the sentence that it works on.
 
     Raises:
         BadWeights: a model is missing or not what it should be (see `audio.weights`).
@@ -54,12 +60,14 @@ class GruutWords:
             # Read as a whole: the table has no index, and finding one word takes 20 ms.
             rows = database.execute("SELECT word, phonemes FROM word_phonemes WHERE pron_order = 0")
             self._lexicon: dict[str, str] = dict(rows)
-        self._guess = GraphemesToPhonemes(packaged_file(_PACKAGE, "g2p/model.crf", _GUESSER_SHA256))
-        self._tag = PartOfSpeechTagger(packaged_file(_PACKAGE, "pos/model.crf", _TAGGER_SHA256))
+        self._guesser = pycrfsuite.Tagger()
+        self._guesser.open(str(packaged_file(_PACKAGE, "g2p/model.crf", _GUESSER_SHA256)))
+        self._tagger = pycrfsuite.Tagger()
+        self._tagger.open(str(packaged_file(_PACKAGE, "pos/model.crf", _TAGGER_SHA256)))
 
     def tags(self, words: Sequence[str]) -> Sequence[str]:
         """The Penn Treebank tag of each word and punctuation mark of a sentence."""
-        return self._tag(words)
+        return list(self._tagger.tag([_word_features(words, i) for i in range(len(words))]))
 
     def known(self, word: str) -> str | None:
         """How a word of the dictionary sounds; `word` is lower-case."""
@@ -68,7 +76,54 @@ class GruutWords:
 
     def guessed(self, word: str) -> str:
         """How a word sounds, by its spelling; `word` is made of a–z and apostrophes."""
-        return _kokoro_symbols(self._guess(word))
+        labels = self._guesser.tag([_letter_features(word, i) for i in range(len(word))])
+        sounds = (sound for label in labels for sound in base64.b64decode(label).decode().split(_JOIN))
+        return _kokoro_symbols([sound for sound in sounds if sound != _SILENT])
+
+
+_Features: TypeAlias = dict[str, str | bool | float]
+
+
+def _word_features(words: Sequence[str], i: int) -> _Features:
+    """A word of a sentence, and the two words on either side of it, as the tagger knows them."""
+    features: _Features = {}
+    for offset in (0, -1, -2, 1, 2):
+        if not 0 <= i + offset < len(words):
+            continue
+        word, prefix = words[i + offset], f"{offset:+d}:" if offset else ""
+        features |= {
+            f"{prefix}bias": 1.0,
+            f"{prefix}word": _ascii(word),
+            f"{prefix}len(word)": len(word),
+            f"{prefix}word.ispunctuation": word in string.punctuation,
+            f"{prefix}word.isdigit()": word.isdigit(),
+            f"{prefix}word[:2]": word[:2],
+            f"{prefix}word[:3]": word[:3],
+            f"{prefix}word[-2:]": word[-2:],
+            f"{prefix}word[-3:]": word[-3:],
+        }
+    if i == 0:
+        features["BOS"] = True
+    if i == len(words) - 1:
+        features["EOS"] = True
+    return features
+
+
+def _letter_features(word: str, i: int) -> _Features:
+    """A letter of a word, and the three letters on either side of it, as the guesser knows them."""
+    features: _Features = {"bias": 1.0, "grapheme": _ascii(word[i])}
+    for offset in (-3, -2, -1, 1, 2, 3):
+        if 0 <= i + offset < len(word):
+            features[f"grapheme{offset:+d}"] = _ascii(word[i + offset])
+    if i == 0:
+        features["begin"] = True
+    if i == len(word) - 1:
+        features["end"] = True
+    return features
+
+
+def _ascii(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
 
 
 def _kokoro_symbols(ipa: Sequence[str]) -> str:

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from num2words import num2words
-
+_SMALL = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"))
+_IRREGULAR = {
+    "one": "first",
+    "two": "second",
+    "three": "third",
+    "five": "fifth",
+    "eight": "eighth",
+    "nine": "ninth",
+    "twelve": "twelfth",
+}
 _LONGEST_CARDINAL = 15
 """Digits; what is longer is an identifier, and read digit by digit."""
 
@@ -17,16 +30,35 @@ _CURRENCIES = {
 
 
 def cardinal(value: int) -> str:
-    return _plain(num2words(value))
+    """1234 → one thousand two hundred and thirty four. From 0 to 15 digits."""
+    if value < 20:
+        return _SMALL[value]
+    if value < 100:
+        tens, ones = divmod(value, 10)
+        return _TENS[tens - 2] + (f" {_SMALL[ones]}" if ones else "")
+    if value < 1000:
+        hundreds, rest = divmod(value, 100)
+        return f"{_SMALL[hundreds]} hundred" + (f" and {cardinal(rest)}" if rest else "")
+    size, scale = next((size, scale) for size, scale in _SCALES if value >= size)
+    count, rest = divmod(value, size)
+    return f"{cardinal(count)} {scale}" + (f" {'and ' if rest < 100 else ''}{cardinal(rest)}" if rest else "")
 
 
 def ordinal(value: int) -> str:
-    return _plain(num2words(value, to="ordinal"))
+    """21 → twenty first."""
+    *before, last = cardinal(value).split()
+    said = _IRREGULAR.get(last) or (f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th")
+    return " ".join([*before, said])
 
 
 def year(value: int) -> str:
-    """1999 → nineteen ninety nine, 2005 → two thousand and five."""
-    return _plain(num2words(value, to="year"))
+    """1999 → nineteen ninety nine, 1905 → nineteen oh five, 2005 → two thousand and five."""
+    century, rest = divmod(value, 100)
+    if value < 1000 or value % 1000 < 10:
+        return cardinal(value)
+    if not rest:
+        return f"{cardinal(century)} hundred"
+    return f"{cardinal(century)} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
 
 
 def decade(value: int) -> str:
@@ -71,7 +103,3 @@ def money(symbol: str, amount: str, scale: str = "") -> str:
     if not hundredths:
         return said
     return small if not whole.strip("0") else f"{said} and {small}"
-
-
-def _plain(said: str) -> str:
-    return said.replace("-", " ").replace(",", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -89,7 +89,7 @@ class LocalProvider:
     async def voices(self) -> Sequence[VoiceInfo]:
         return tuple(ENGLISH_VOICES.values())
 
-    async def synthesize(self, request: SpeechRequest) -> AsyncIterator[Pcm]:
+    async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[Pcm, None]:
         """Speech at 24 kHz, a few seconds in each piece. While one is being listened to, the next one is made.
 
         Raises:
