@@ -24,18 +24,19 @@ if TYPE_CHECKING:
     from api.throttle import Throttle
     from studio.studio import Studio
 
+RECHECK_SECONDS = 30.0
+"""A stream asks again who is signed in when this long has passed."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Services:
-    """What all resolvers work with. A stream whose viewer was last checked `recheck_seconds` ago checks again."""
+    """What all resolvers work with."""
 
     studio: Studio
     doorkeeper: Doorkeeper
     throttle: Throttle
     links: AudioLinks
-    recheck_seconds: float = 30.0
 
 
 class Context:
@@ -107,7 +108,7 @@ class Context:
         checked = monotonic()
         async with aclosing(cast("AsyncGenerator[T]", events)):
             async for event in events:
-                if monotonic() - checked >= self.services.recheck_seconds:
+                if monotonic() - checked >= RECHECK_SECONDS:
                     await self.owner()
                     checked = monotonic()
                 yield event

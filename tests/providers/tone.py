@@ -120,7 +120,7 @@ class ToneProvider:
     """Clones the pitch of a recording; speaks one tone of 0.1 s per word, a word at a time.
 
     Attributes:
-        cloning, speaking: gates before a clone is made and before each word is spoken.
+        cloning, speaking, deleting: gates before a clone is made, before each word, and after a voice was deleted.
         failing: raised by the next clone and before the next word, while it is set.
         unavailable: the reason given by `health`, or None.
         quota: what `clone_quota` answers.
@@ -136,6 +136,7 @@ class ToneProvider:
         self.version = "1.0"
         self.cloning = Gate()
         self.speaking = Gate()
+        self.deleting = Gate()
         self.failing: ProviderError | None = None
         self.unavailable: str | None = None
         self.quota: Quota | None = None
@@ -155,6 +156,7 @@ class ToneProvider:
     async def aclose(self) -> None:
         self.cloning.open()
         self.speaking.open()
+        self.deleting.open()
 
     async def clone_quota(self) -> Quota | None:
         return self.quota
@@ -168,6 +170,7 @@ class ToneProvider:
 
     async def delete_voice(self, artefact: Artefact) -> None:
         self.deleted.append(artefact)
+        await self.deleting.passage()
 
     async def voices(self) -> Sequence[VoiceInfo]:
         return [VoiceInfo(key, f"A {key} tone", "en-US", ("<beep>",)) for key in PITCHES]
