@@ -7,6 +7,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 PLAYGROUND := client/playground
 WEB_TESTS := tests/web
+JUDGE := .venv-judge
 say = @printf '\033[1m• %s\033[0m\n'
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ test: setup-dev check ## Everything that must pass: lint, types, tests
 demo: setup ## Clone a voice by phone, unattended, in the terminal; leaves demo.wav
 	@$(BIN)/deadringer demo
 
-bench: setup-dev ## Measure, and write bench/RESULTS.md
+bench: setup-dev $(JUDGE)/.stamp ## Measure, and write bench/RESULTS.md (about 15 minutes)
 	@$(BIN)/python -m bench
 
 check: setup-dev ## Lint and types
@@ -41,7 +42,7 @@ lock: $(UV) ## Resolve the dependencies anew
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --extra local --extra dev -o requirements-dev.lock
 
 clean: ## Remove what set-up made; your data stays
-	rm -rf $(VENV) $(PLAYGROUND)/node_modules $(WEB_TESTS)/node_modules
+	rm -rf $(VENV) $(JUDGE) $(PLAYGROUND)/node_modules $(WEB_TESTS)/node_modules
 
 # ── set-up: each step leaves a stamp, and is repeated only when what it was made from has changed ──
 
@@ -77,4 +78,12 @@ $(PLAYGROUND)/node_modules/.stamp: $(PLAYGROUND)/package-lock.json
 $(WEB_TESTS)/node_modules/.stamp: $(WEB_TESTS)/package-lock.json
 	$(say) 'Fetching the GraphQL audits and the browser for the tests'
 	@cd $(WEB_TESTS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(JUDGE)/.stamp:
+	$(say) 'Making the judge of likeness: an environment of its own, since it needs torch, which is large'
+	@$(PYTHON) -m venv $(JUDGE)
+	@$(JUDGE)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(JUDGE)/bin/pip install --quiet --disable-pip-version-check librosa webrtcvad-wheels
+	@$(JUDGE)/bin/pip install --quiet --disable-pip-version-check --no-deps Resemblyzer==0.1.4
 	@touch $@
