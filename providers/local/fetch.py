@@ -84,14 +84,13 @@ def extract(archive: Path, folder: Path) -> None:
             f"What npm brought is not {PACKAGE}: its integrity is {algorithm}-{actual}. Nothing was kept."
         )
     with tarfile.open(archive) as package:
+        voices = {Path(member.name).stem: member for member in package if member.name.endswith(".bin")}
         for name, sha256 in voice_hashes().items():
-            member = package.extractfile(f"package/voices/{name}.bin")
-            if member is None:
-                raise CannotFetch(f"{PACKAGE} has no voice {name}.")
-            with (folder / f"{name}.bin").open("wb") as target:
-                shutil.copyfileobj(member, target)
-            if not _is_good(folder / f"{name}.bin", sha256):
+            opened_voice = package.extractfile(voices[name]) if name in voices else None
+            content = opened_voice.read() if opened_voice else b""
+            if hashlib.sha256(content).hexdigest() != sha256:
                 raise CannotFetch(f"The voice {name} in {PACKAGE} is not the expected one. Nothing was kept.")
+            (folder / f"{name}.bin").write_bytes(content)
 
 
 def _download(folder: Path) -> Path:
