@@ -62,11 +62,14 @@ def signal_to_noise_db(pcm: Pcm, speech: Sequence[Segment]) -> float:
 def clipped_fraction(pcm: Pcm, speech: Sequence[Segment]) -> float:
     """The part of the speech that lies in flat tops, 0 to 1.
 
-    It is what lies within 15 % of the peak, less what unclipped speech has there (at most 0.7 %). Speech spends little time near its peaks; clipped speech piles up there. So clipping at any level is found, also
-    below full scale, and after μ-law, whose steps near the peak are 3 % of it. The peak is the 99.9th percentile:
-    filters and resampling let single samples overshoot the flat tops. Clipping that the line has filtered afterwards
-    (300 to 3400 Hz) leaves no flat tops and is not found. The end of the histogram as the sign of clipping: J. Eaton,
-    P. A. Naylor, "Detection of clipping in coded speech signals", EUSIPCO 2013.
+    It is what lies within 15 % of the peak, less what unclipped speech has there (at most 0.7 %): speech spends little
+    time near its peaks, and clipped speech piles up there. So clipping is found at any level, also below full scale,
+    and after μ-law, whose steps near the peak are 3 % of it. The peak is the 99.9th percentile: filters and resampling
+    let single samples overshoot the flat tops. Clipping that the line filtered afterwards (300 to 3400 Hz) leaves no
+    flat tops and is not found.
+
+    The end of the amplitude histogram as the sign of clipping: J. Eaton, P. A. Naylor, "Detection of clipping in coded
+    speech signals", EUSIPCO 2013.
     """
     magnitude = np.abs(pcm.samples[_speaking(pcm, speech)])
     peak = float(np.quantile(magnitude, _PEAK_QUANTILE)) if len(magnitude) else 0.0
