@@ -47,7 +47,7 @@ _CLONE = """subscription Clone($id: ID!) {
   clone(id: $id) {
     status
     recording { speechSeconds signalToNoiseDb qualityScore warnings }
-    voice { id similarity }
+    voice { id similarity notes }
     failure { message }
   }
 }"""
@@ -170,6 +170,8 @@ class _Story:
             self._say(warning)
         if clone["voice"]["similarity"] is not None:
             self._say(f"The voice's measured likeness to the recording: {clone['voice']['similarity']:.2f} of 1")
+        for note in clone["voice"]["notes"]:
+            self._say(note)
 
     def _narrate(self, message: FromExchange | FromPhone) -> None:
         words = describe(message)

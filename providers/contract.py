@@ -117,7 +117,8 @@ class CloneRequest:
 
 @dataclass(frozen=True, slots=True)
 class ClonedVoice:
-    """`similarity` is a measured likeness to the recording, 0 to 1, or None where no encoder is installed."""
+    """`similarity` is a measured likeness to the recording, 0 to 1, or None where no encoder is installed; `notes` are
+    what the owner of the voice should know about it."""
 
     artefact: Artefact
     similarity: float | None = None

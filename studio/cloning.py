@@ -177,6 +177,7 @@ class Cloning:
                 name=clone.name,
                 provider=clone.provider,
                 similarity=made.similarity,
+                notes=list(made.notes),
                 clone_id=clone.id,
                 artefact_id=artefact.id,
             )

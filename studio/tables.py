@@ -209,6 +209,7 @@ class Voice(SQLModel, table=True):
     provider: str
     language: str | None = None
     similarity: float | None = None
+    notes: list[str] = Field(default_factory=list, sa_type=JSON)
     clone_id: str = Field(unique=True)
     artefact_id: str = Field(foreign_key="artefacts.id")
     # Set when its deletion began: it is gone for its owner, and a workflow removes it everywhere.

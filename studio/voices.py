@@ -42,6 +42,7 @@ class VoiceView:
     tags: tuple[str, ...] = ()
     sample_url: str | None = None
     similarity: float | None = None
+    notes: tuple[str, ...] = ()
     clone_id: str | None = None
     created_at: datetime | None = None
 
@@ -190,6 +191,7 @@ def _view_of_row(voice: Voice) -> VoiceView:
         origin=VoiceOrigin.CLONED,
         language=voice.language,
         similarity=voice.similarity,
+        notes=tuple(voice.notes),
         clone_id=voice.clone_id,
         created_at=voice.created_at,
     )

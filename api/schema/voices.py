@@ -38,6 +38,7 @@ class Voice(Node):
     similarity: float | None = strawberry.field(
         description="Measured likeness to the recording, 0 to 1, where an encoder is installed."
     )
+    notes: list[str] = strawberry.field(description="What its provider has to say about it, in words for its owner.")
     created_at: datetime | None = strawberry.field(description="When it was cloned.")
     view: strawberry.Private[VoiceView]
     owner: strawberry.Private[str]
@@ -66,6 +67,7 @@ class Voice(Node):
             tags=list(view.tags),
             sample_url=view.sample_url,
             similarity=view.similarity,
+            notes=list(view.notes),
             created_at=view.created_at,
             view=view,
             owner=owner,

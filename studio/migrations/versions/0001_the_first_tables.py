@@ -237,6 +237,7 @@ def upgrade() -> None:
         sa.Column("provider", sa.String(), nullable=False),
         sa.Column("language", sa.String(), nullable=True),
         sa.Column("similarity", sa.Float(), nullable=True),
+        sa.Column("notes", sa.JSON(), nullable=False),
         sa.Column("clone_id", sa.String(), nullable=False),
         sa.Column("artefact_id", sa.String(), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
