@@ -35,7 +35,7 @@ class CallTimes:
     uncertain: how long a callback may take to tell that a call was placed after all.
     """
 
-    ring: int = 40
+    ring: int = 60
     limit: int = 600
     poll: float = 15.0
     fetch: float = 45.0
