@@ -47,8 +47,6 @@ class ErrorsForClients(MaskErrors):
             if path := field_path(cause):
                 extensions["field"] = path
             return _reworded(error, cause.message, extensions)
-        if isinstance(cause, RecursionError):
-            return _reworded(error, "The document is nested too deeply.", {})
         error_id = secrets.token_hex(6)
         _log.error("graphql.failed", error_id=error_id, path=error.path, exc_info=cause)
         message = f"Something went wrong on our side (error id {error_id})."

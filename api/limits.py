@@ -7,7 +7,8 @@ short document of fragments that spread others twice keeps them busy for hours. 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -92,12 +93,24 @@ class DocumentLimits(ValidationRule):
         return self._known[name]
 
 
+class _ParserCache(ParserCache):
+    """Strawberry's own lets the error of a document that cannot be parsed out of the wrong place: over a WebSocket or
+    SSE nobody catches it. Here that document is left to be parsed where errors are caught."""
+
+    def on_parse(self) -> Iterator[None]:
+        with suppress(GraphQLError):
+            self.execution_context.graphql_document = self.cached_parse_document(
+                self.execution_context.query, **self.execution_context.parse_options
+            )
+        yield
+
+
 _RULES: Final[list[type[ASTValidationRule]]] = [DocumentLimits]
 
 EXTENSIONS: Final[list[type[SchemaExtension] | Callable[[], SchemaExtension]]] = [
     ErrorsForClients,
     lambda: MaxTokensLimiter(MAX_TOKENS),
     lambda: AddValidationRules(_RULES),
-    lambda: ParserCache(_CACHED_DOCUMENTS),
+    lambda: _ParserCache(_CACHED_DOCUMENTS),
     lambda: ValidationCache(_CACHED_DOCUMENTS),
 ]

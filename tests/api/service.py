@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from api.server import uvicorn_options
 from api.settings import Settings
 from api.throttle import Throttle
 from providers.manager import ProviderRegistry
+from studio.mistakes import Mistake
 from studio.moves import move_clone
 from studio.ports import CallOrder, Carrier, CarrierRecording, RecordingNotThere
 from studio.states import CallPurpose, CallStatus, CloneStatus
@@ -107,6 +108,7 @@ class Service:
     provider: ToneProvider
     app: FastAPI
     closing: AsyncExitStack
+    ringing: list[Clone] = field(default_factory=list)
     http: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
@@ -162,8 +164,18 @@ class Service:
             async for clone in self.studio.clones.follow(person.id, started.id):
                 if clone.status is CloneStatus.CALLING:
                     break
+        self.ringing.append(started)
         await self.move(started, CloneStatus.RINGING)
         return started
+
+    async def call_all_off(self) -> None:
+        """So that no workflow waits for a phone any more, and all phones are free."""
+        for clone in self.ringing:
+            with suppress(Mistake):  # it was over already
+                await self.studio.clones.cancel(clone.user_id, clone.id)
+            async for call in self.studio.calls.follow(clone.user_id, str(clone.call_id)):
+                assert call is not None
+        self.ringing.clear()
 
     async def move(self, clone: Clone, status: CloneStatus) -> None:
         async with self.studio.database.transaction() as unit:
@@ -222,6 +234,15 @@ async def running_service(
         app = create_app(chosen, telephony, studio=studio, throttle=throttle)
         url = await stack.enter_async_context(served(app, chosen))
         yield Service(url, chosen, studio, quiet, provider, app, stack)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what nobody tells of."""
+    for _ in range(int(WITHIN / 0.01)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came about")
 
 
 def unique_email() -> str:
