@@ -11,11 +11,14 @@ import sentencex
 from providers.local.accents import Accent
 from providers.local.phonemes import Border, SpokenWord, spoken_words
 
-FIRST_PIECE = 60
-"""Tokens of the first piece at most: about 4 seconds of speech."""
+FIRST_PIECE = 50
+"""Tokens of the first piece at most: about 3 seconds of speech, made in one on two cores."""
 
 LATER_PIECES = 180
-"""Tokens of the others: 12 seconds at most, so that one is made while the one before it is heard."""
+"""Tokens of any piece at most: about 12 seconds of speech."""
+
+_GROWTH = 2
+"""How much longer than all speech before it a piece may be: it is made while that is still being heard."""
 
 _SHORT = 20
 """Tokens below which a sentence is joined to the next one: Kokoro says a lone word hastily."""
@@ -33,18 +36,18 @@ def pieces(text: str, accent: Accent = "en-US") -> Iterator[str]:
     Pieces end where sentences do; a sentence that is too long is parted at a clause, before a preposition, or else
     between words. Sentences are looked up as the iterator comes to them.
     """
-    limit = FIRST_PIECE
+    said = 0
     waiting: list[SpokenWord] = []
     for sentence in sentences(text):
         words = spoken_words(sentence, accent)
-        if waiting and (_length(waiting) >= _SHORT or _length(waiting + words) > limit):
+        if waiting and (_length(waiting) >= _SHORT or _length(waiting + words) > _limit(said)):
             yield _symbols(waiting)
-            limit, waiting = LATER_PIECES, []
+            said, waiting = said + _length(waiting), []
         waiting += words
-        while _length(waiting) > limit:
-            piece, waiting = _parted(waiting, limit)
+        while _length(waiting) > _limit(said):
+            piece, waiting = _parted(waiting, _limit(said))
             yield _symbols(piece)
-            limit = LATER_PIECES
+            said += _length(piece)
     if waiting:
         yield _symbols(waiting)
 
@@ -60,6 +63,10 @@ def sentences(text: str) -> Iterator[str]:
                 sentence = sentence[end:]
             if sentence.strip():
                 yield sentence.strip()
+
+
+def _limit(said: int) -> int:
+    return min(LATER_PIECES, max(FIRST_PIECE, _GROWTH * said))
 
 
 def _parted(words: Sequence[SpokenWord], limit: int) -> tuple[list[SpokenWord], list[SpokenWord]]:
