@@ -1,4 +1,4 @@
-"""How much cloned voices sound like their speakers: `python -m bench.likeness`, about 10 minutes on two cores.
+"""How much cloned voices sound like their speakers: `python -m bench likeness`, about 10 minutes on two cores.
 
 Each speaker is cloned from a recording in the phone band. The clone says sentences that no fit has used, and a speaker
 encoder that no fit has used (bench/judge.py) compares them, full band, with another recording of the same person. So do
@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import jiwer
@@ -28,8 +27,9 @@ from rich.progress import track
 from audio.dnsmos import dnsmos
 from audio.pcm import Pcm
 from audio.wav import read_audio_file
+from bench.figures import Figure
 from bench.speakers import Speaker, speakers
-from providers.local.cloning.candidates import nearest_stock_voice
+from providers.local.cloning.blends import nearest_voices
 from providers.local.cloning.fit import StyleFitter
 from providers.local.cloning.phone_band import through_phone
 from providers.local.kokoro import Kokoro, Style
@@ -45,10 +45,7 @@ TEXTS = (
 DEFAULT_VOICE = "af_heart"
 
 _FOLDER = Path("data/bench")
-_RESULTS = Path("bench/results/likeness.json")
 _RESAMPLES = 10_000
-
-Row = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Clone:
 
     nearest: str
     said: list[Path]
-    origin: str
+    similarity: float
     seconds: float
 
 
@@ -86,31 +83,24 @@ class Likeness:
         return int((self.similarities.argmax(axis=1) == np.arange(len(self.similarities))).sum())
 
 
-def main() -> None:
-    settings = LocalSettings()
-    judge = Path(os.environ.get("JUDGE_PYTHON", ".venv-judge/bin/python"))
-    if not judge.exists():
-        sys.exit(f"the judge's interpreter {judge} is not there: see the commands in bench/speakers.py")
+async def main() -> list[Figure]:
+    """See `measure`; ends the program in words where the judge is missing."""
+    judge = _judge()
     people, left_out = speakers(_FOLDER)
     for remark in left_out:
         print(remark, file=sys.stderr)
-    figures, each = measure(people, settings, judge)
-    conditions = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores CPU, {settings.threads} threads",
-        "speakers": len(people),
-    }
-    _RESULTS.parent.mkdir(exist_ok=True)
-    result = json.dumps(conditions | {"figures": dict(figures), "each speaker": each}, indent=2, ensure_ascii=False)
-    _RESULTS.write_text(result + "\n", encoding="utf-8")
-    for name, figure in figures:
-        print(f"{name:<50} {figure}")
+    return measure(people, LocalSettings(), judge)
 
 
-def measure(
-    people: Sequence[Speaker], settings: LocalSettings, judge: Path
-) -> tuple[list[Row], dict[str, dict[str, float | str]]]:
-    """The figures over all speakers, and for each speaker the similarity of the kinds of voices."""
+def _judge() -> Path:
+    interpreter = Path(os.environ.get("JUDGE_PYTHON", ".venv-judge/bin/python"))
+    if not interpreter.exists():
+        sys.exit(f"the judge's interpreter {interpreter} is not there: see the commands in bench/speakers.py")
+    return interpreter
+
+
+def measure(people: Sequence[Speaker], settings: LocalSettings, judge: Path) -> list[Figure]:
+    """The figures over all speakers, then one for each."""
     folder = _FOLDER / "spoken"
     folder.mkdir(parents=True, exist_ok=True)
     kokoro = Kokoro(settings.models_dir, settings.threads)
@@ -135,25 +125,31 @@ def measure(
         kind: _likeness([_voice([judged[file] for file in said]) for said in group], targets)
         for kind, group in groups.items()
     }
-    figures = [
-        *((f"similarity, {kind}", f"{likeness.own.mean():.3f}") for kind, likeness in kinds.items()),
-        ("similarity, other people", _strangers(kinds["the speaker's other recording"])),
-        *((f"gain over the {kind}", _gain(kinds["clone"], kinds[kind])) for kind in list(kinds)[:2]),
-        *((f"nearest to its speaker, {kind}", f"{k.identified} of {len(people)}") for kind, k in kinds.items()),
-        *((f"pitch error, {kind}", f"{np.abs(k.semitones).mean():.1f} semitones") for kind, k in kinds.items()),
-        *_quality("clone", [file for clone in clones for file in clone.said], settings),
+    default, nearest, clone, same = kinds.values()
+    return [
+        Figure("speakers", str(len(people))),
+        *(Figure(f"similarity, {kind}", f"{likeness.own.mean():.3f}") for kind, likeness in kinds.items()),
+        Figure("similarity, other people", _strangers(same)),
+        _gain("default voice", clone, default),
+        _gain("nearest stock voice", clone, nearest),
+        *(Figure(f"nearest to its speaker, {kind}", f"{k.identified} of {len(people)}") for kind, k in kinds.items()),
+        *(Figure(f"pitch error, {kind}", f"{np.abs(k.semitones).mean():.1f} semitones") for kind, k in kinds.items()),
+        *_quality("clone", [file for each in clones for file in each.said], settings),
         *_quality("default voice", stock[DEFAULT_VOICE], settings),
-        (
+        Figure(
             "fit, mean (longest)",
-            f"{np.mean([c.seconds for c in clones]):.1f} s ({max(c.seconds for c in clones):.1f} s)",
+            f"{np.mean([c.seconds for c in clones]):.1f} ({max(c.seconds for c in clones):.1f}) s",
+        ),
+        *(
+            Figure(
+                f"{person.name}, {person.language}, {person.recording.seconds:.0f} s",
+                f"default {default.own[i]:.3f}, {clones[i].nearest} {nearest.own[i]:.3f}, "
+                f"clone {clone.own[i]:.3f} (by its own measure {clones[i].similarity:.2f}), "
+                f"the speaker {same.own[i]:.3f}",
+            )
+            for i, person in enumerate(people)
         ),
     ]
-    each = {
-        person.name: {kind: round(float(likeness.own[index]), 3) for kind, likeness in kinds.items()}
-        | {"nearest": clones[index].nearest, "found as": clones[index].origin}
-        for index, person in enumerate(people)
-    }
-    return figures, each
 
 
 # ── speaking ─────────────────────────────────────────────────────────────────
@@ -167,7 +163,8 @@ def _clone(person: Speaker, fitter: StyleFitter, folder: Path) -> Clone:
     fitted = fit.result()
     seconds = time.perf_counter() - begun
     said = _speak(fitter.kokoro, fitted.pack.astype(np.float32), folder / f"{person.name}-clone")
-    return Clone(nearest_stock_voice(fitter.table, fit.likeness), said, fitted.origin, seconds)
+    nearest = str(fitter.table.voices[nearest_voices(fitter.table, fit.likeness)[0]])
+    return Clone(nearest, said, fitted.similarity, seconds)
 
 
 def _speak(kokoro: Kokoro, style: Style, path: Path) -> list[Path]:
@@ -209,12 +206,14 @@ def _likeness(voices: Sequence[Voice], targets: Sequence[Voice]) -> Likeness:
     return Likeness(similarities, np.array(semitones))
 
 
-def _gain(better: Likeness, worse: Likeness) -> str:
+def _gain(over: str, better: Likeness, worse: Likeness) -> Figure:
     """Mean paired difference with its 95 % interval: percentile bootstrap over speakers, seeded."""
     gains = better.own - worse.own
     drawn = np.random.default_rng(0).choice(gains, (_RESAMPLES, len(gains))).mean(axis=1)
     low, high = np.percentile(drawn, [2.5, 97.5])
-    return f"{gains.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+    return Figure(
+        f"gain over the {over} [95 %]", f"{gains.mean():+.3f} [{low:+.3f}, {high:+.3f}]", "> 0", bool(low > 0)
+    )
 
 
 def _strangers(speaker: Likeness) -> str:
@@ -222,7 +221,7 @@ def _strangers(speaker: Likeness) -> str:
     return f"{others.mean():.3f} (95th percentile {np.percentile(others, 95):.3f})"
 
 
-def _quality(kind: str, files: Sequence[Path], settings: LocalSettings) -> list[Row]:
+def _quality(kind: str, files: Sequence[Path], settings: LocalSettings) -> list[Figure]:
     """How natural (DNSMOS) and how understandable (word error rate of Whisper) the voices are; `TEXTS` in turn."""
     whisper = Whisper(settings.models_dir, settings.threads)
     heard: list[str] = []
@@ -234,15 +233,11 @@ def _quality(kind: str, files: Sequence[Path], settings: LocalSettings) -> list[
         scores += [score.overall] if score else []
     spoken = [_plain(text) for text in TEXTS] * (len(files) // len(TEXTS))
     return [
-        (f"DNSMOS, {kind}", f"{np.mean(scores):.2f} (lowest {min(scores):.2f})"),
-        (f"word error rate, {kind}", f"{jiwer.wer(spoken, heard):.3f}"),
+        Figure(f"DNSMOS, {kind}", f"{np.mean(scores):.2f} (lowest {min(scores):.2f})"),
+        Figure(f"word error rate, {kind}", f"{jiwer.wer(spoken, heard):.3f}"),
     ]
 
 
 def _plain(text: str) -> str:
     """Words alone: lower case, no punctuation."""
     return " ".join(re.findall(r"[a-z']+", text.lower()))
-
-
-if __name__ == "__main__":
-    main()

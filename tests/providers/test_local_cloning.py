@@ -72,10 +72,14 @@ async def test_the_clone_is_nearer_to_its_speaker_than_the_default_voice(
 
     nearer, farther = (float(likeness.similarity(encoder.embed(voice))) for voice in (clone, default))
     assert nearer > farther + 0.1
-    pitch, of_reader = median_f0(clone), median_f0(other)
-    assert pitch is not None
-    assert of_reader is not None
-    assert abs(semitones(pitch, of_reader)) < 4.0
+
+    def semitones_off(voice: Pcm) -> float:
+        pitch, of_reader = median_f0(voice), median_f0(other)
+        assert pitch is not None
+        assert of_reader is not None
+        return abs(semitones(pitch, of_reader))
+
+    assert semitones_off(clone) < semitones_off(default) - 2.0
 
 
 def test_a_clone_says_what_it_is(cloned: ClonedVoice) -> None:
@@ -140,7 +144,7 @@ def test_a_fit_reports_each_step_and_stops_when_it_is_told_to(fitter: StyleFitte
     with pytest.raises(Cancelled):
         fitter.fit(recording, cancel)
     assert len(reported) == 1
-    assert 0.0 < reported[0] < 0.2
+    assert 0.0 < reported[0] < 0.5
 
 
 def test_nothing_is_known_before_the_first_step(fitter: StyleFitter, recording: Pcm) -> None:

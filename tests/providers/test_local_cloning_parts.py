@@ -11,13 +11,14 @@ from audio.wav import read_audio_file
 from providers.contract import Artefact, Refused
 from providers.local.cloning import mel, table
 from providers.local.cloning.artefact import KIND, style_of, to_artefact
+from providers.local.cloning.blends import blend, nearest_voices
 from providers.local.cloning.encoder import SpeakerEncoder
 from providers.local.cloning.likeness import Likeness
 from providers.local.cloning.phone_band import through_phone
 from providers.local.cloning.pitch import median_f0
 from providers.local.cloning.speech import enough_speech
-from providers.local.cloning.style_space import DIMENSIONS, StyleSpace
 from providers.local.kokoro import STYLE_SHAPE, Kokoro
+from providers.local.weights import voice_hashes
 from tests.conftest import ROOT
 
 CALLER = ROOT / "deadringer/data/caller.flac"
@@ -135,46 +136,23 @@ def test_pauses_are_taken_out(caller: Pcm) -> None:
     assert 0.7 * caller.seconds < speech.seconds < caller.seconds
 
 
-# ── style space and table ────────────────────────────────────────────────────
+# ── table ────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(scope="module")
-def space(kokoro: Kokoro) -> StyleSpace:
-    return StyleSpace.of_stock_voices(kokoro)
-
-
-def test_stock_voices_have_unit_variance_and_nearly_return(space: StyleSpace, kokoro: Kokoro) -> None:
-    assert space.coordinates.shape == (54, DIMENSIONS)
-    np.testing.assert_allclose(space.coordinates.std(axis=0), 1.0, atol=1e-6)
-    np.testing.assert_allclose(space.coordinates.mean(axis=0), 0.0, atol=1e-4)
-    stock = np.stack([kokoro.voice(name) for name in space.names])
-    returned = np.stack([space.pack(point) for point in space.coordinates])
-    unexplained = np.square(stock - returned).sum() / np.square(stock - stock.mean(axis=0)).sum()
-    assert unexplained < 0.2
-
-
-def test_the_middle_of_the_space_is_the_mean_voice(space: StyleSpace, kokoro: Kokoro) -> None:
-    mean = np.mean([kokoro.voice(name) for name in space.names], axis=0)
-    np.testing.assert_allclose(space.pack(np.zeros(DIMENSIONS)), mean, atol=1e-5)
-
-
-def test_too_few_or_misshapen_voices_span_nothing() -> None:
-    pack = np.zeros(STYLE_SHAPE, dtype=np.float32)
-    with pytest.raises(ValueError, match="dimensions need more than"):
-        StyleSpace({f"voice{number}": pack for number in range(DIMENSIONS)})
-    with pytest.raises(ValueError, match="has the shape"):
-        StyleSpace({f"voice{number}": pack[:-1] for number in range(DIMENSIONS + 1)})
-
-
-def test_the_shipped_table_belongs_to_these_weights(space: StyleSpace) -> None:
+def test_the_shipped_table_belongs_to_these_weights() -> None:
     shipped = table.shipped()
     assert shipped.made_with.item() == table.weights_used(), "run python -m providers.local.cloning.make_table"
-    assert shipped.stock_names == space.names
-    for name, point in zip(space.names, space.coordinates, strict=True):
-        recorded = shipped.style[shipped.voice == name]
-        np.testing.assert_allclose(recorded, np.tile(point, (len(recorded), 1)), atol=0.01)
-    np.testing.assert_allclose(np.linalg.norm(shipped.embedding, axis=1), 1.0, atol=1e-3)
+    assert shipped.voices.tolist() == sorted(voice_hashes())
+    np.testing.assert_allclose(np.linalg.norm(shipped.embedding, axis=-1), 1.0, atol=1e-3)
     assert 60 < shipped.f0.min() < shipped.f0.max() < 400
+
+
+def test_the_table_says_what_the_voices_sound_like_today(kokoro: Kokoro) -> None:
+    shipped = table.shipped()
+    voice, sentence = shipped.voices.tolist().index("bm_george"), 1
+    phoned = through_phone(kokoro.speak(str(shipped.phonemes[sentence]), kokoro.voice("bm_george")))
+    assert float(SpeakerEncoder().embed(phoned) @ shipped.embedding[voice, sentence]) > 0.98
+    assert median_f0(phoned) == pytest.approx(shipped.f0[voice, sentence], rel=0.02)
 
 
 def test_a_table_survives_being_saved(tmp_path: Path) -> None:
@@ -182,7 +160,7 @@ def test_a_table_survives_being_saved(tmp_path: Path) -> None:
     shipped.save(tmp_path / "again.npz")
     again = table.read(tmp_path / "again.npz")
     np.testing.assert_array_equal(again.embedding, shipped.embedding)
-    assert again.stock_names == shipped.stock_names
+    np.testing.assert_array_equal(again.voices, shipped.voices)
     assert (tmp_path / "again.npz").stat().st_size < 400_000
 
 
@@ -201,8 +179,8 @@ def test_a_damaged_table_is_refused(tmp_path: Path, damage: dict[str, NDArray[np
 
 
 def test_a_table_with_missing_arrays_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "lacking.npz", voice=np.array(["af_heart"]))
-    with pytest.raises(table.UnusableTable, match="lacks style"):
+    np.savez(tmp_path / "lacking.npz", voices=np.array(["af_heart"]))
+    with pytest.raises(table.UnusableTable, match="lacks embedding, f0"):
         table.read(tmp_path / "lacking.npz")
 
 
@@ -220,6 +198,32 @@ def test_the_wrong_pitch_costs_likeness() -> None:
     pitches = np.array([120.0, half_a_semitone, octave_and_more, 400.0, np.nan])
     np.testing.assert_allclose(likeness.mispitch(pitches), [0.0, 0.0, 1.0, 1.0, 1.0], atol=1e-9)
     assert not Likeness(table.shipped().people, None, table.shipped()).mispitch(pitches).any()
+
+
+# ── blends ───────────────────────────────────────────────────────────────────
+
+
+def test_a_speaker_between_three_voices_is_found_there() -> None:
+    shipped = table.shipped()
+    voices = [shipped.voices.tolist().index(name) for name in ("am_adam", "am_michael", "bm_george")]
+    shares = np.array([0.5, 0.3, 0.2])
+    between = (shares @ shipped.of_voice[voices]).astype(np.float32) - np.float32(0.8) * shipped.synthetic
+    f0 = float(np.exp(shares @ shipped.log_f0[voices]))
+    likeness = Likeness(between + np.float32(0.8) * shipped.people, f0, shipped)
+
+    found = blend(shipped, likeness, 8)
+    assert found.shares.min() >= 0
+    assert found.shares.sum() == pytest.approx(1.0)
+    indices = [shipped.voices.tolist().index(name) for name in found.voices]
+    assert float(likeness.similarity((found.shares @ shipped.of_voice[indices]).astype(np.float32))) > 0.97
+
+
+def test_a_stock_voice_is_nearest_to_itself() -> None:
+    shipped = table.shipped()
+    for index in range(len(shipped.voices)):
+        deviation = shipped.of_voice[index] - np.float32(0.8) * shipped.synthetic
+        likeness = Likeness(deviation + np.float32(0.8) * shipped.people, float(np.exp(shipped.log_f0[index])), shipped)
+        assert nearest_voices(shipped, likeness)[0] == index
 
 
 # ── artefact ─────────────────────────────────────────────────────────────────

@@ -20,7 +20,7 @@ IMITATION = (
     "This voice imitates the recording: it takes on the pitch and the colour of the voice, and is not a replica of it."
 )
 PLACES = 8
-"""How many clones may be asked for at the same time; they are made one after the other, in half a minute each."""
+"""How many clones may be asked for at the same time; they are made one after the other."""
 
 _RETRY_AFTER = 30.0  # s
 _FAR_PITCH = 3.0  # semitones

@@ -1,7 +1,6 @@
-"""What was measured beforehand: how points of the style space sound to the speaker encoder.
+"""What was measured beforehand: how Kokoro's stock voices sound to the speaker encoder through a telephone.
 
-The table saves each clone hundreds of syntheses. It was made by `python -m providers.local.cloning.make_table`; it
-holds numbers only, no one's speech.
+The table was made by `python -m providers.local.cloning.make_table`; it holds numbers only, no one's speech.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from numpy.typing import NDArray
 
 from audio.weights import packaged_file
 from providers.local.cloning import encoder
-from providers.local.cloning.style_space import DIMENSIONS
+from providers.local.cloning.encoder import unit
 from providers.local.weights import KOKORO_SHA256, voice_hashes
 
-# What the styles were heard to say: many sounds in little time.
+# What the voices were heard to say: many sounds in little time.
 SENTENCES = (
     "Please leave a message after the tone, and we will call you back.",
     "She had your dark suit in greasy wash water all year.",
     "The quick brown fox jumps over the lazy dog by the river.",
 )
 
-SHA256 = "b87c09f13e4e99bdf72e21465c4b14ffee36c20cc0314215c760a47df033c227"
+SHA256 = "498b46aed08fe25ae76b8c51fcae5667953e1ec8ce44d0fb66a56fd7b2f4856b"
 _FILE = "table.npz"
 
 
@@ -36,41 +35,32 @@ class UnusableTable(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """One row per style and sentence, everything in the phone band.
+    """Everything in the phone band.
 
     Attributes:
-        voice: name of the stock voice whose style it is, "" for a random style; `(rows,)`
-        style: its coordinates in the style space; `(rows, 24)`
-        sentence: which of `SENTENCES` it says; `(rows,)`
-        embedding: unit vectors of the speaker encoder; `(rows, 256)`
-        f0: median fundamental frequency, Hz; `(rows,)`
-        seconds: how long it took to say; `(rows,)`
-        people: mean embedding of real people; `(256,)`
-        phonemes: the sentences as Kokoro was given them, so that candidates say the very same; `(sentences,)`
-        made_with: JSON of the SHA-256 of the weights that the table holds for, see `weights_used`; `()`
+        voices: names of the stock voices, `(voices,)`
+        embedding: unit vectors of the speaker encoder, `(voices, sentences, 256)`
+        f0: median fundamental frequency in Hz, `(voices, sentences)`
+        people: mean embedding of real people, `(256,)`
+        phonemes: the sentences as Kokoro was given them, so that fitted voices say the very same; `(sentences,)`
+        made_with: `weights_used` when it was made, `()`
     """
 
-    voice: NDArray[np.str_]
-    style: NDArray[np.float32]
-    sentence: NDArray[np.int8]
+    voices: NDArray[np.str_]
     embedding: NDArray[np.float32]
     f0: NDArray[np.float32]
-    seconds: NDArray[np.float32]
     people: NDArray[np.float32]
     phonemes: NDArray[np.str_]
     made_with: NDArray[np.str_]
 
     def __post_init__(self) -> None:
-        rows = len(self.voice)
+        voices, sentences = len(self.voices), len(SENTENCES)
         shapes = {
-            "voice": (rows,),
-            "style": (rows, DIMENSIONS),
-            "sentence": (rows,),
-            "embedding": (rows, encoder.SIZE),
-            "f0": (rows,),
-            "seconds": (rows,),
+            "voices": (voices,),
+            "embedding": (voices, sentences, encoder.SIZE),
+            "f0": (voices, sentences),
             "people": (encoder.SIZE,),
-            "phonemes": (len(SENTENCES),),
+            "phonemes": (sentences,),
             "made_with": (),
         }
         for name, shape in shapes.items():
@@ -81,45 +71,32 @@ class Table:
                 raise UnusableTable(f"the cloning table's {name} holds what is not a number")
 
     @cached_property
-    def stock_names(self) -> tuple[str, ...]:
-        return tuple(sorted(set(self.voice.tolist()) - {""}))
-
-    @cached_property
-    def of_sentence(self) -> NDArray[np.float32]:
-        """Mean embedding of the stock voices saying each sentence, `(sentences, 256)`."""
-        stock = self.voice != ""
-        return np.stack([self.embedding[stock & (self.sentence == s)].mean(axis=0) for s in range(len(SENTENCES))])
-
-    @cached_property
     def synthetic(self) -> NDArray[np.float32]:
         """Mean embedding of the stock voices, `(256,)`."""
-        mean: NDArray[np.float32] = self.of_sentence.mean(axis=0)
+        mean: NDArray[np.float32] = self.embedding.mean(axis=(0, 1))
         return mean
 
     @cached_property
     def due_to_sentence(self) -> NDArray[np.float32]:
         """What each sentence adds to the embedding of whoever says it, `(sentences, 256)`."""
-        return self.of_sentence - self.synthetic
+        added: NDArray[np.float32] = self.embedding.mean(axis=0) - self.synthetic
+        return added
 
     @cached_property
-    def sentence_free(self) -> NDArray[np.float32]:
-        """The rows' embeddings without what is due to the sentence, `(rows, 256)`."""
-        without: NDArray[np.float32] = self.embedding - self.due_to_sentence[self.sentence]
-        return without
+    def of_voice(self) -> NDArray[np.float32]:
+        """Embedding of each voice over all sentences, `(voices, 256)`."""
+        return unit(self.embedding.mean(axis=1))
 
     @cached_property
-    def usual_seconds(self) -> NDArray[np.float32]:
-        """How long the stock voices take for each sentence, `(sentences,)`."""
-        stock = self.voice != ""
-        return np.array(
-            [np.median(self.seconds[stock & (self.sentence == s)]) for s in range(len(SENTENCES))], dtype=np.float32
-        )
+    def log_f0(self) -> NDArray[np.float64]:
+        """Mean log pitch of each voice, `(voices,)`."""
+        mean: NDArray[np.float64] = np.log(self.f0.astype(np.float64)).mean(axis=1)
+        return mean
 
     def save(self, path: Path) -> None:
-        """Write an npz file of plain arrays."""
-        half = {"style", "embedding"}
+        """Write an npz file of plain arrays, the embeddings in half precision."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        np.savez_compressed(path, **{n: a.astype(np.float16) if n in half else a for n, a in arrays.items()})
+        np.savez_compressed(path, **(arrays | {"embedding": self.embedding.astype(np.float16)}))
 
 
 def read(path: Path) -> Table:
@@ -133,13 +110,11 @@ def read(path: Path) -> Table:
         if missing:
             raise UnusableTable(f"the cloning table lacks {', '.join(missing)}")
         arrays = {field.name: stored[field.name] for field in fields(Table)}
-    return Table(
-        **{name: array.astype(np.float32) if array.dtype.kind == "f" else array for name, array in arrays.items()}
-    )
+    return Table(**{name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in arrays.items()})
 
 
 def weights_used() -> str:
-    """JSON of the SHA-256 of everything that shapes what the table's styles sound like to the encoder."""
+    """JSON of the SHA-256 of everything that shapes what the stock voices sound like to the encoder."""
     used = {"kokoro": KOKORO_SHA256, "encoder": encoder.WEIGHTS_SHA256, "voices": voice_hashes()}
     return json.dumps(used, sort_keys=True)
 
