@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from api.audio_links import PREFIX, AudioLinks
 from api.finished_audio import CONTENT_TYPES, ENCODERS, FinishedAudio
+from api.middleware import CutShort
 from api.ranges import partial_response
 from audio.encode import Encoder
 from studio.mistakes import Mistake
@@ -22,10 +23,6 @@ from studio.studio import Studio
 from studio.tables import Synthesis
 
 _METHODS = ["GET", "HEAD"]
-
-
-class CutShort(Exception):
-    """The synthesis failed after its first bytes were sent: the connection has to break, or it would look whole."""
 
 
 def router(studio: Studio, links: AudioLinks, finished: FinishedAudio) -> APIRouter:
@@ -112,12 +109,12 @@ async def _encoded(studio: Studio, row: Synthesis) -> AsyncGenerator[bytes]:
             if encoder is None:
                 encoder = ENCODERS[row.format](event.pcm.rate)
                 yield encoder.header()
-            # An MP3 takes some of a core's time.
+            # An MP3 takes a core some time.
             yield await asyncio.to_thread(encoder.feed, event.pcm)
     if encoder is None:
         return
     if status is SynthesisStatus.FAILED:
-        raise CutShort
+        raise CutShort  # or it would look whole
     yield encoder.finish()
 
 

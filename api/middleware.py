@@ -4,6 +4,7 @@ must keep reading, headers for browsers, a bound on what is read."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -20,9 +21,14 @@ MAX_BODY: Final = 1 << 20
 """Bytes of a request's body."""
 STALLED_SECONDS: Final = 30.0
 """How long a client may take to read what was sent before nothing more is."""
+_DRAIN_SECONDS, _DRAIN_TIMES = 5.0, 16
 _QUIET = ("/healthz", "/readyz")
 _REQUEST_ID = re.compile(r"[\w.-]{8,64}", re.ASCII)
 _log = structlog.get_logger()
+
+
+class CutShort(Exception):
+    """An answer that was begun cannot be brought to its end, which was said elsewhere: its connection has to break."""
 
 
 class RequestLog:
@@ -59,12 +65,16 @@ class RequestLog:
         about = {"method": scope.get("method", "WEBSOCKET"), "path": scope["path"]}
         try:
             await self._app(scope, receive, noting_send)
+        except CutShort:
+            pass  # the server breaks off a connection whose answer has no end
+        except asyncio.CancelledError:
+            # The server stops, and has waited long enough for an answer that goes on and on.
+            _log.warning("request.cut_short", **about)
         except Exception:
             _log.exception("request.failed", **about, error_id=request_id)
             if status is None and scope["type"] == "http":
                 message = f"Something went wrong on our side (error id {request_id})."
                 await JSONResponse({"errors": [{"message": message}]}, 500)(scope, receive, noting_send)
-            # Otherwise the server breaks the connection off, since the answer has no end.
         finally:
             level = "debug" if scope["path"] in _QUIET else "info"
             getattr(_log, level)("request", **about, status=status, ms=round((perf_counter() - began) * 1000, 1))
@@ -170,8 +180,17 @@ class BodyLimit:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A client reads no answer before it has sent its body; and if we closed the connection on it, it never would.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                drained = 0
+                while drained < _DRAIN_TIMES * self._limit:
+                    more = await receive()
+                    drained += len(more.get("body", b""))
+                    if not more.get("more_body", False):
+                        break
         message = f"The request's body is too large: at most {self._limit} bytes are read."
-        response = JSONResponse({"errors": [{"message": message}]}, 413, headers={"Connection": "close"})
+        response = JSONResponse({"errors": [{"message": message}]}, 413)
         await response(scope, receive, send)
 
 

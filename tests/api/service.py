@@ -18,13 +18,14 @@ from api.app import create_app
 from api.server import uvicorn_options
 from api.settings import Settings
 from api.throttle import Throttle
+from providers.contract import SpeechOptions
 from providers.manager import ProviderRegistry
 from studio.mistakes import Mistake
 from studio.moves import move_clone
 from studio.ports import CallOrder, Carrier, CarrierRecording, RecordingNotThere
-from studio.states import CallPurpose, CallStatus, CloneStatus
+from studio.states import AudioFormat, CallPurpose, CallStatus, CloneStatus
 from studio.studio import Studio, StudioSettings, open_studio
-from studio.tables import Call, Clone, User, new_id, now
+from studio.tables import Call, Clone, Synthesis, User, new_id, now
 from telephony.settings import TelephonySettings
 from tests.providers.tone import ToneProvider
 
@@ -109,6 +110,7 @@ class Service:
     app: FastAPI
     closing: AsyncExitStack
     ringing: list[Clone] = field(default_factory=list)
+    speaking: list[Synthesis] = field(default_factory=list)
     http: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
@@ -167,6 +169,28 @@ class Service:
         self.ringing.append(started)
         await self.move(started, CloneStatus.RINGING)
         return started
+
+    async def speak(
+        self, person: Person, text: str, voice: str = "low", format: AudioFormat = AudioFormat.WAV
+    ) -> Synthesis:
+        synthesis = await self.studio.speech.start(person.id, f"tone:{voice}", text, format, SpeechOptions())
+        self.speaking.append(synthesis)
+        return synthesis
+
+    async def spoken(self, synthesis: Synthesis) -> None:
+        """Wait until it is over."""
+        async with asyncio.timeout(WITHIN):
+            async for event in self.studio.speech.follow(synthesis.user_id, synthesis.id):
+                assert event is not None
+
+    async def all_spoken(self) -> None:
+        """So that nobody stands at a gate in the next test's place."""
+        self.provider.failing = None
+        self.provider.speaking.open()
+        for synthesis in self.speaking:
+            with suppress(Mistake):  # it was deleted
+                await self.spoken(synthesis)
+        self.speaking.clear()
 
     async def call_all_off(self) -> None:
         """So that no workflow waits for a phone any more, and all phones are free."""

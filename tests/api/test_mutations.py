@@ -120,10 +120,9 @@ async def test_a_text_is_spoken(service: Service, ann: Person) -> None:
     result = await _speak(service, ann, voiceId=LOW, text=" one two three ", options={"speed": 2.0})
     assert result["userErrors"] == []
     assert (result["synthesis"]["text"], result["synthesis"]["format"]) == ("one two three", "WAV")
-    synthesis_id = GlobalID.from_id(result["synthesis"]["id"]).node_id
-    async with asyncio.timeout(WITHIN):
-        async for event in service.studio.speech.follow(ann.id, synthesis_id):
-            assert event is not None
+    synthesis = await service.studio.speech.get(ann.id, GlobalID.from_id(result["synthesis"]["id"]).node_id)
+    assert synthesis is not None
+    await service.spoken(synthesis)
     query = "query ($id: ID!) { synthesis(id: $id) { status seconds firstAudioMs voice { name } failure { code } } }"
     done = (await service.ask(query, ann, id=result["synthesis"]["id"]))["synthesis"]
     assert done["status"] == "DONE"

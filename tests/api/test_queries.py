@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 from strawberry.relay import GlobalID
 
-from studio.states import AudioFormat, CallStatus
+from studio.states import CallStatus
 from studio.tables import Artefact, Clone, Consent, Recording, Synthesis, Voice
 from tests.api.service import Person, Service
 
@@ -46,7 +46,7 @@ async def test_what_belongs_to_somebody_wants_a_sign_in(service: Service, query:
 async def test_every_kind_of_thing_is_found_by_its_id_and_only_by_its_owner(
     service: Service, ann: Person, bob: Person
 ) -> None:
-    synthesis = await service.studio.speech.start(ann.id, "tone:low", "one", AudioFormat.WAV, _no_options())
+    synthesis = await service.speak(ann, "one")
     clone, voice = await _cloned_voice(service, ann)
     [token] = await service.studio.accounts.tokens(ann.id)
     things = {
@@ -187,12 +187,6 @@ async def test_what_is_deleted_is_null_where_others_point_to_it(service: Service
         "clone": {"voice": None},
         "synthesis": {"voice": None, "text": "one"},
     }
-
-
-def _no_options() -> Any:
-    from providers.contract import SpeechOptions
-
-    return SpeechOptions()
 
 
 async def _cloned_voice(service: Service, person: Person, name: str = "My voice") -> tuple[Clone, Voice]:

@@ -23,9 +23,8 @@ from websockets.typing import Subprotocol
 from api.endpoint import MAX_SUBSCRIPTIONS
 from api.server import MAX_MESSAGE
 from audio.pcm import Pcm
-from providers.contract import SpeechOptions, Transient
-from studio.states import AudioFormat, CloneStatus
-from studio.tables import Synthesis
+from providers.contract import Refused
+from studio.states import CloneStatus
 from tests.api.service import WITHIN, Person, Service, until
 from tests.providers.tone import pitch_of
 
@@ -42,8 +41,7 @@ FOLLOW_SPEECH = """subscription ($id: ID!, $after: Int) { synthesis(id: $id, aft
 async def nothing_is_left_behind(service: Service) -> AsyncIterator[None]:
     """However a test ended its subscriptions, nobody watches anything any more."""
     yield
-    service.provider.failing = None
-    service.provider.speaking.open()
+    await service.all_spoken()
     await service.call_all_off()
     await until(lambda: not service.studio.hub.watched)
 
@@ -99,10 +97,6 @@ def _token(person: Person) -> dict[str, str]:
     return {"token": person.token}
 
 
-async def _speak(service: Service, person: Person, text: str = "one two three") -> Synthesis:
-    return await service.studio.speech.start(person.id, "tone:low", text, AudioFormat.WAV, SpeechOptions())
-
-
 # ── what is streamed ─────────────────────────────────────────────────────────
 
 
@@ -144,7 +138,7 @@ async def test_a_call_is_followed(service: Service, ann: Person) -> None:
 
 async def test_speech_comes_as_it_is_made_and_is_resumed_after_a_cursor(service: Service, ann: Person) -> None:
     service.provider.speaking.hold()
-    synthesis = await _speak(service, ann)
+    synthesis = await service.speak(ann, "one two three")
     node_id = str(GlobalID("Synthesis", synthesis.id))
     async with _socket(service, _token(ann)) as socket:
         await _subscribe(socket, FOLLOW_SPEECH, id=node_id)
@@ -177,13 +171,13 @@ async def _next_chunk(socket: ClientConnection) -> Any:
 
 
 async def test_how_a_synthesis_fails_is_told(service: Service, ann: Person) -> None:
-    service.provider.failing = Transient("the tone generator is on fire")
-    synthesis = await _speak(service, ann)
+    service.provider.failing = Refused("the tone generator is on fire")
+    synthesis = await service.speak(ann, "one two three")
     async with _socket(service, _token(ann)) as socket:
         await _subscribe(socket, FOLLOW_SPEECH, id=str(GlobalID("Synthesis", synthesis.id)))
         while (event := (await _next(socket))["synthesis"])["synthesis"]["status"] != "FAILED":
             pass
-        assert event["synthesis"]["failure"]["code"] == "provider_unavailable"
+        assert event["synthesis"]["failure"]["code"] == "provider_refused"
 
 
 @pytest.mark.parametrize("what", ["clone", "call", "synthesis"])
@@ -191,7 +185,7 @@ async def test_what_belongs_to_somebody_else_is_not_found(
     service: Service, ann: Person, bob: Person, what: str
 ) -> None:
     clone = await service.finished_clone(ann)
-    synthesis = await _speak(service, ann)
+    synthesis = await service.speak(ann, "one two three")
     key = {"clone": clone.id, "call": clone.call_id, "synthesis": synthesis.id}[what]
     query = f"subscription ($id: ID!) {{ {what}(id: $id) {{ __typename }} }}"
     async with _socket(service, _token(bob)) as socket:
@@ -213,7 +207,7 @@ async def test_queries_and_mutations_run_over_the_socket_too(service: Service, a
 
 
 async def test_sse_brings_the_same_events(service: Service, ann: Person) -> None:
-    synthesis = await _speak(service, ann, "one two")
+    synthesis = await service.speak(ann, "one two")
     content = {"query": FOLLOW_SPEECH, "variables": {"id": str(GlobalID("Synthesis", synthesis.id))}}
     headers = {**ann.headers, "Accept": "text/event-stream"}
     events: list[tuple[str, Any]] = []
