@@ -32,7 +32,8 @@ class CallTimes:
     poll: how often the carrier is asked about a call of which nothing is heard.
     fetch: how long a recording that is not there, or not whole, is asked for again.
     late: how long the carrier's word may take: that a recording can be fetched, that a call is over.
-    uncertain: how long a callback may take to tell that a call was placed after all.
+    uncertain: how long a callback may take to tell that a call was placed after all. Longer than `ring`: the first that
+        is heard of it may be that somebody picks up.
     """
 
     ring: int = 60
@@ -40,7 +41,7 @@ class CallTimes:
     poll: float = 15.0
     fetch: float = 45.0
     late: float = 10.0
-    uncertain: float = 30.0
+    uncertain: float = 60.0
 
 
 class Calling:
