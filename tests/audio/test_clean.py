@@ -22,12 +22,28 @@ def call(snr_db: float | None = None, seconds: float = 9.5) -> Pcm:
     return coded(speech if snr_db is None else with_noise(speech, "pink", snr_db))
 
 
-def test_the_noise_is_lower_and_the_speech_is_not() -> None:
+def likeness(pcm: Pcm, speech: Pcm) -> float:
+    """Scale-invariant signal-to-distortion ratio in dB (J. Le Roux et al., "SDR: half-baked or well done?", 2019)."""
+    wanted = np.dot(pcm.samples, speech.samples) / np.dot(speech.samples, speech.samples) * speech.samples
+    return float(10 * np.log10(np.sum(wanted**2) / np.sum((pcm.samples - wanted) ** 2)))
+
+
+def test_the_noise_is_lower_by_six_decibels() -> None:
     noisy = call(snr_db=10)
-    quiet_before, loud_before = np.quantile(frame_powers(noisy, 0.02), [0.03, 0.9])
-    quiet_after, loud_after = np.quantile(frame_powers(clean(noisy), 0.02), [0.03, 0.9])
-    assert 10 * np.log10(quiet_before / quiet_after) > 8
-    assert abs(10 * np.log10(loud_before / loud_after)) < 1.5
+    before, after = (np.quantile(frame_powers(pcm, 0.02), 0.03) for pcm in (noisy, clean(noisy)))
+    assert 10 * np.log10(before / after) == pytest.approx(6, abs=1)
+
+
+def test_nothing_that_is_said_is_lost() -> None:
+    """Without a limit, whole words of this reader are 30 dB lower: in the phone band they are taken for noise."""
+    before, after = (frame_powers(pcm, 0.1) for pcm in (call(), clean(call())))
+    spoken = before > before.max() / 1000
+    assert 10 * np.log10(before[spoken] / after[spoken]).max() < 6.5
+
+
+def test_the_result_is_nearer_to_the_clean_speech() -> None:
+    noisy = call(snr_db=5)
+    assert likeness(clean(noisy), call()) > likeness(noisy, call()) + 0.5
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
@@ -45,24 +61,21 @@ def test_nothing_is_cleaned_to_nothing() -> None:
 
 def test_the_speech_stays_where_it_was() -> None:
     speech = call(seconds=4.0)
-    cleaned = clean(speech).samples.astype(np.float64)
-    shifts = range(-100, 101)
-    likeness = [
-        float(np.dot(speech.samples[100:-100], cleaned[100 + shift : len(cleaned) - 100 + shift])) for shift in shifts
-    ]
-    assert shifts[int(np.argmax(likeness))] == 0
+    cleaned = clean(speech).samples
+    same = np.correlate(cleaned, speech.samples[100:-100], mode="valid")
+    assert int(np.argmax(same)) == 100
 
 
 def test_a_noisy_call_is_cleaned() -> None:
-    noisy = call(snr_db=10)
+    noisy = call(snr_db=5)
     quality = measure(noisy)
     cleaned, was_cleaned = clean_if_it_helps(noisy, quality)
     assert was_cleaned
     before, after = quality.dnsmos, dnsmos(cleaned)
     assert before is not None
     assert after is not None
-    assert after.overall > before.overall + 0.2
-    assert after.background > before.background + 0.5
+    assert after.overall > before.overall + 0.15
+    assert after.background > before.background + 0.3
 
 
 def test_a_quiet_call_is_left_alone() -> None:
