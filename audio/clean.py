@@ -6,10 +6,10 @@ while DNSMOS rose. So it may lower nothing by more than 6 dB, and only recording
 in the phone band (docs/audio.md tells how), by the background score before:
 
     background  recordings  overall score  signal score  distance to the clean speech (scale-invariant SDR)
-    below 1.6           22   1.31 -> 1.78  1.94 -> 2.74   4.7 ->  5.9 dB, better in 91 %
-    1.6 to 2.2          64   1.91 -> 2.17  3.14 -> 3.24   7.6 ->  9.2 dB, better in 86 %
-    2.2 to 2.6          48   2.23 -> 2.42  3.27 -> 3.26  14.5 -> 13.8 dB, better in 54 %
-    2.6 to 3.0          34   2.45 -> 2.59  3.34 -> 3.31  17.5 -> 16.4 dB, better in 38 %
+    below 1.6           25   1.33 -> 1.80  1.97 -> 2.77   4.7 ->  6.0 dB, nearer in 92 %
+    1.6 to 2.2          72   1.91 -> 2.17  3.12 -> 3.23   7.4 ->  8.9 dB, nearer in 86 %
+    2.2 to 2.6          56   2.25 -> 2.42  3.29 -> 3.28  14.4 -> 13.8 dB, nearer in 55 %
+    2.6 to 3.0          39   2.45 -> 2.59  3.35 -> 3.33  17.6 -> 16.5 dB, nearer in 33 %
 """
 
 from __future__ import annotations

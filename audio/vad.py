@@ -4,7 +4,7 @@ Silero VAD 6.2 (MIT) gives the probability of speech for every 32 ms. Hysteresis
 probability reaches `ENTER`, and has ended once it stayed below `LEAVE` for a while.
 
 Everything is heard at 8 kHz. The model for 16 kHz misses some speakers whose voice lost everything below 300 Hz on the
-line (a hit rate of 0.37 for the worst of 11 speakers, where that for 8 kHz has 0.92; docs/audio.md).
+line (it found 37 % of what the worst of 11 said, where that for 8 kHz found 92 %; docs/audio.md).
 """
 
 from __future__ import annotations
