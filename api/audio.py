@@ -9,12 +9,13 @@ from typing import cast
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 
 from api.audio_links import PREFIX, AudioLinks
 from api.finished_audio import CONTENT_TYPES, ENCODERS, FinishedAudio
 from api.middleware import CutShort
 from api.ranges import partial_response
+from api.streaming import Stream
 from audio.encode import Encoder
 from studio.mistakes import Mistake
 from studio.speech import SpeechPiece, SpeechProgress
@@ -89,7 +90,7 @@ async def _growing(request: Request, studio: Studio, row: Synthesis) -> Response
             async for data in stream:
                 yield data
 
-    return StreamingResponse(body(), headers=headers, media_type=media_type)
+    return Stream(body(), headers=headers, media_type=media_type)
 
 
 async def _encoded(studio: Studio, row: Synthesis) -> AsyncGenerator[bytes]:

@@ -6,6 +6,7 @@ accepts `application/graphql-response+json` is told by the status whether its re
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from api.auth import Denied
 from api.context import Context, Services
 from api.playground import Playground
 from api.schema import schema
+from api.streaming import Stream
 
 RESPONSE_TYPE: Final = "application/graphql-response+json"
 MAX_SUBSCRIPTIONS: Final = 50
@@ -157,6 +159,15 @@ class GraphQLEndpoint(GraphQL[Context, None]):
                 message = "Subscribe over a WebSocket (graphql-transport-ws) or SSE (Accept: text/event-stream)."
                 raise HTTPException(400, message) from error
             raise HTTPException(400, error.as_http_error_reason(request_adapter.method)) from error
+
+    async def create_streaming_response(
+        self,
+        request: Request | WebSocket,
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,
+        headers: Mapping[str, str],
+    ) -> Response:
+        return Stream(stream(), headers={**sub_response.headers, **headers})
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         processed = await super().process_result(request, result)

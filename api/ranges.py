@@ -6,7 +6,9 @@ import re
 from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+
+from api.streaming import Stream
 
 _ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
@@ -60,4 +62,4 @@ def partial_response(
     status = 206 if part else 200
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=content_type)
-    return StreamingResponse(read(start, stop), status, headers, content_type)
+    return Stream(read(start, stop), status, headers, content_type)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.exc import ArgumentError
 
 from studio.database import database_url
 from telephony.settings import BaseUrl
@@ -55,7 +56,12 @@ def _origin(text: str) -> str:
 
 
 def _database(value: str) -> str:
-    database_url(value)
+    try:
+        database_url(value)
+    except (ArgumentError, ValueError) as wrong:
+        if str(wrong).startswith("DATABASE_URL "):
+            raise ValueError(str(wrong).removeprefix("DATABASE_URL ")) from None
+        raise ValueError("write it as sqlite:///path/to/file.sqlite or postgresql://user@host/database") from None
     return value
 
 

@@ -3,13 +3,16 @@
 
 const tabs = [
   {
-    query: `# Welcome to Deadringer: clone a voice over the phone, then speak any text in it.
-# The tabs above tell the story in order. Press Ctrl-Enter to run a tab.
-# Docs: the book icon on the left explains every field; docs/graphql.md has
-# the same story for curl, WebSockets and SSE.
+    query: `# Deadringer: clone a voice over the phone,
+# then speak any text in it.
 #
-# 1. Sign up. Your browser keeps the session; later, use logIn.
-# Offline, any number of an allowed country will do: \`deadringer phone\` answers it.
+# The tabs tell the story in order: Ctrl-Enter runs one.
+# The first icon on the left explains every field;
+# docs/graphql.md has all this for curl, WebSockets, SSE.
+#
+# 1. Sign up. Your browser keeps the session. (Later: logIn.)
+# Without Twilio any valid number will do, since the phone
+# is on this machine: deadringer phone +14155552671
 
 mutation SignUp($input: SignUpInput!) {
   signUp(input: $input) {
@@ -21,8 +24,9 @@ mutation SignUp($input: SignUpInput!) {
     variables: { input: { email: "ann@example.com", password: "at least 8 characters", phone: "+14155552671" } },
   },
   {
-    query: `# 2. Your phone rings. Press 1 (for a number's first call: the 4 digits of
-# confirmationCode), speak for half a minute, press 1 to stop and 1 to keep it.
+    query: `# 2. The phone rings. Press 1, or on a number's first call
+# the 4 digits of confirmationCode. Speak for half a minute,
+# press 1 to stop, and 1 to keep it.
 
 mutation StartClone($input: StartCloneInput!) {
   startClone(input: $input) {
@@ -34,7 +38,7 @@ mutation StartClone($input: StartCloneInput!) {
     variables: { input: { name: "My voice" } },
   },
   {
-    query: `# 3. Follow it: put the clone's id into the variables below.
+    query: `# 3. Follow it: put the clone's id into the variables.
 
 subscription FollowClone($id: ID!) {
   clone(id: $id) {
@@ -49,7 +53,7 @@ subscription FollowClone($id: ID!) {
     variables: { id: "" },
   },
   {
-    query: `# 4. Your voices, and those that came with the providers.
+    query: `# 4. Your voices, and those that providers bring.
 
 query Voices {
   viewer {
@@ -63,7 +67,9 @@ query Voices {
     variables: {},
   },
   {
-    query: `# 5. Speak. Hover over audioUrl in the answer to listen; it plays while it is being made.
+    query: `# 5. Speak: put a voice's id into the variables.
+# Hover over audioUrl in the answer to listen: it plays
+# while it is being made.
 
 mutation Speak($input: SynthesizeInput!) {
   synthesize(input: $input) {
@@ -93,11 +99,16 @@ function Player({ token }) {
 
 const fetcher = GraphiQL.createFetcher({ url: window.location.pathname, subscriptionUrl: socketUrl() });
 
+const defaultTabs = tabs.map((tab) => ({ query: tab.query, variables: JSON.stringify(tab.variables, null, 2) }));
+// GraphiQL forgets the variables of the first default tab, and must not be given them again once it keeps its own.
+const variables = localStorage.getItem("graphiql:tabState") ? undefined : defaultTabs[0].variables;
+
 ReactDOM.createRoot(document.getElementById("graphiql")).render(
   React.createElement(GraphiQL, {
     fetcher,
     plugins: [GraphiQLPluginExplorer.explorerPlugin()],
-    defaultTabs: tabs.map((tab) => ({ query: tab.query, variables: JSON.stringify(tab.variables, null, 2) })),
+    defaultTabs,
+    variables,
     defaultEditorToolsVisibility: "variables",
     responseTooltip: Player,
     isHeadersEditorEnabled: true,
