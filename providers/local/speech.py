@@ -18,7 +18,7 @@ _LEAD = 0.03  # s kept before the first sound: quiet consonants
 # Seconds from one piece to the next, as Kokoro itself pauses when it says both at once.
 _AFTER_SENTENCE = 0.35
 _AFTER_CLAUSE = 0.28
-_AFTER_WORD = 0.05
+_AFTER_WORD = 0.0
 _PAUSE_MARKS = ".!?…"
 _CLAUSE_MARKS = ",;:—"
 
