@@ -142,12 +142,10 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 def _decode(file: io.BytesIO, kind: str) -> Pcm:
     try:
         with soundfile.SoundFile(file) as sound:
-            rate, announced = int(sound.samplerate), int(sound.frames)
+            rate = int(sound.samplerate)
             samples = np.concatenate(list(_mixed_down(sound)))
     except soundfile.LibsndfileError as error:
-        raise BadAudio(f"the {kind} file cannot be read: {error.error_string}") from error
-    if len(samples) < announced:
-        raise BadAudio(f"the {kind} file is cut short: it announces {announced} samples, and {len(samples)} came")
+        raise BadAudio(f"the {kind} file is damaged, cut short or of an unknown kind: {error.error_string}") from error
     if not np.isfinite(samples).all():
         raise BadAudio(f"the {kind} file holds values that are not numbers")
     return Pcm(samples, rate)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import audio.clean
-from audio.clean import clean, clean_if_it_helps
+from audio.clean import CLEAN_BELOW, clean, clean_if_it_helps
 from audio.dnsmos import Dnsmos, dnsmos
 from audio.pcm import Pcm
 from audio.quality import measure
@@ -81,6 +81,12 @@ def test_a_noisy_call_is_cleaned() -> None:
 def test_a_quiet_call_is_left_alone() -> None:
     quiet = call()
     assert clean_if_it_helps(quiet, measure(quiet)) == (quiet, False)
+
+
+def test_what_has_little_noise_is_left_alone_though_its_score_would_rise() -> None:
+    noisy = call(snr_db=5, seconds=5.0)
+    quality = replace(measure(noisy), dnsmos=Dnsmos(overall=1.0, signal=1.0, background=CLEAN_BELOW))
+    assert clean_if_it_helps(noisy, quality) == (noisy, False)
 
 
 def test_what_was_not_judged_is_left_alone() -> None:

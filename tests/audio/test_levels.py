@@ -9,7 +9,7 @@ from audio.levels import SILENCE_DBFS, SNR_RANGE_DB, clipped_fraction, loudness_
 from audio.pcm import Pcm
 from audio.resample import resample
 from audio.vad import Segment, speech_segments
-from tests.audio.sounds import caller, coded, phone, scaled, speech_dbfs, tones, white, with_noise
+from tests.audio.sounds import add, caller, coded, phone, scaled, speech_dbfs, tones, white, with_noise
 
 
 def some_speech() -> Pcm:
@@ -47,6 +47,13 @@ def test_the_signal_to_noise_ratio_does_not_need_pauses() -> None:
     noisy = coded(with_noise(without_pause, "white", 15))
     assert len(speech_segments(noisy)) == 1
     assert noise_of(noisy) == pytest.approx(15, abs=4)
+
+
+@pytest.mark.parametrize("snr_db", [-3, 0, 10])
+def test_the_noise_under_the_speech_is_not_speech(snr_db: float) -> None:
+    sound = Pcm.join([Pcm.silence(2, 8000), white(2, 8000, -30 + snr_db, seed=2), Pcm.silence(2, 8000)])
+    noisy = add(sound, white(6, 8000, -30))
+    assert signal_to_noise_db(noisy, [Segment(2, 4)]) == pytest.approx(snr_db, abs=0.3)
 
 
 def test_a_key_pressed_in_a_pause_is_no_noise() -> None:
