@@ -36,7 +36,7 @@ def normalize(sentence: str, day_first: bool = False) -> str:
         text = pattern.sub(reading, text)
     text = "".join(f" {SYMBOLS[c]} " if c in SYMBOLS else c for c in text)
     text = re.sub(r"[^\w\s'.,!?;:—…()\"-]|_|(?<!\w)-|-(?!\w)", " ", text)
-    text = re.sub(r"[.!?…][.!?…\s]*(?=[.!?…])[.!?…]", _strongest, text)
+    text = re.sub(r"[.!?…](?:\s*[.!?…])+", _strongest, text)
     text = re.sub(r"([,;:—])(?:\s*\1)+", r"\1", text)
     text = re.sub(r"\s+([,.!?;:…)])", r"\1", " ".join(text.split()))
     return re.sub(r"(?<![^\s(—])\"", "“", text).replace('"', "”")

@@ -105,7 +105,7 @@ def _weak_form(word: str, tag: str, next_sound: str) -> str | None:
     match word.lower():
         case "the":
             return "ði" if before_vowel else "ðə"
-        case "a" if tag == "DT":
+        case "a" if tag == "DT" or word == "a":
             return "ɐ"
         case "an":
             return "ɐn"
