@@ -26,6 +26,7 @@ from studio.ports import CallOrder, Carrier, CarrierRecording, RecordingNotThere
 from studio.states import AudioFormat, CallPurpose, CallStatus, CloneStatus
 from studio.studio import Studio, StudioSettings, open_studio
 from studio.tables import Call, Clone, Synthesis, User, new_id, now
+from telephony.exchange.app import listen
 from telephony.settings import TelephonySettings
 from tests.providers.tone import ToneProvider
 
@@ -226,19 +227,21 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(app: Any, settings: Settings) -> AsyncIterator[str]:
-    """An application on a socket, as `deadringer serve` runs it; yields its URL."""
-    listening = socket.create_server(("127.0.0.1", 0))
+async def serving(
+    app: Any, settings: Settings, listening: socket.socket | None = None
+) -> AsyncIterator[tuple[uvicorn.Server, str]]:
+    """An application on a socket, as `deadringer serve` runs it; yields the server and its URL."""
+    listening = listening or listen("127.0.0.1", 0)[0]
     server = _Server(uvicorn.Config(app, **uvicorn_options(settings)))
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    task = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started:
-        assert not serving.done(), serving.exception()
+        assert not task.done(), task.exception()
         await asyncio.sleep(0.005)
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield server, f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
-        await serving
+        await task
 
 
 @asynccontextmanager
@@ -256,7 +259,7 @@ async def running_service(
         quiet.studio = studio
         telephony = TelephonySettings(public_base_url=chosen.public_base_url)
         app = create_app(chosen, telephony, studio=studio, throttle=throttle)
-        url = await stack.enter_async_context(served(app, chosen))
+        _, url = await stack.enter_async_context(serving(app, chosen))
         yield Service(url, chosen, studio, quiet, provider, app, stack)
 
 

@@ -25,7 +25,7 @@ from api.logs import set_up_logs
 from api.middleware import CutShort, RequestLog, SendTimeout
 from api.settings import Settings
 from api.streaming import Stream
-from tests.api.service import WITHIN, served
+from tests.api.service import WITHIN, serving, until
 
 ENDLESS = b"x" * 65_536
 
@@ -108,10 +108,13 @@ def _lines(log: io.StringIO) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", ["/stream", "/talk"])
-async def test_a_client_that_stops_reading_is_let_go(log: io.StringIO, path: str) -> None:
+async def test_a_client_that_stops_reading_is_let_go(
+    log: io.StringIO, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a bound a silent client would hold its task, its buffers and its place for good."""
+    monkeypatch.setattr("api.server.STALLED_SECONDS", 0.1)
     ending = Ending()
-    async with served(_application(ending), Settings()) as url:
+    async with serving(_application(ending), Settings()) as (server, url):
         port = int(url.rpartition(":")[2])
         silent = socket.create_connection(("127.0.0.1", port))
         upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -120,6 +123,8 @@ async def test_a_client_that_stops_reading_is_let_go(log: io.StringIO, path: str
         silent.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{extra}\r\n".encode())
         async with asyncio.timeout(WITHIN):
             await ending.over.wait()
+        # What was sent before is given up too, though the client is still there and answers for its socket.
+        await until(lambda: not server.server_state.connections)
         silent.close()
     assert ending.error is not None
     assert [line["path"] for line in _lines(log) if line["event"] == "client.stalled"] == [path]
@@ -127,7 +132,7 @@ async def test_a_client_that_stops_reading_is_let_go(log: io.StringIO, path: str
 
 
 async def test_what_nobody_caught_is_told_by_its_id_alone(log: io.StringIO) -> None:
-    async with served(_application(Ending()), Settings()) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serving(_application(Ending()), Settings()) as (_, url), httpx.AsyncClient(base_url=url) as client:
         answer = await client.get("/fail", headers={"X-Request-ID": "proxy-1234"})
     assert answer.status_code == 500
     [error] = answer.json()["errors"]
@@ -138,14 +143,14 @@ async def test_what_nobody_caught_is_told_by_its_id_alone(log: io.StringIO) -> N
 
 
 async def test_an_answer_that_is_cut_short_does_not_look_whole(log: io.StringIO) -> None:
-    async with served(_application(Ending()), Settings()) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serving(_application(Ending()), Settings()) as (_, url), httpx.AsyncClient(base_url=url) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.get("/midway")
     assert not [line for line in _lines(log) if "exception" in line]
 
 
 async def test_requests_are_logged_by_path_status_and_time_without_their_queries(log: io.StringIO) -> None:
-    async with served(_application(Ending()), Settings()) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serving(_application(Ending()), Settings()) as (_, url), httpx.AsyncClient(base_url=url) as client:
         answer = await client.get("/fine", params={"signature": "secret"})
     [line] = [line for line in _lines(log) if line["event"] == "request"]
     assert (line["method"], line["path"], line["status"]) == ("GET", "/fine", 200)

@@ -64,10 +64,10 @@ async def test_the_reference_clients_follow_speech(service: Service, ann: Person
     lines = await _run(node, "follow.mjs", transport, url, ann.token, query, variables)
     events: list[Any] = [json.loads(line)["data"]["synthesis"] for line in lines]
     assert [event["cursor"] for event in events if "startMs" in event] == [1, 2, 3]
-    assert events[-1]["synthesis"] == {"status": "DONE"}
+    assert {"status": "DONE"} in [event.get("synthesis") for event in events]
 
 
-def test_nothing_is_installed_from_anywhere_but_the_registry() -> None:
+async def test_nothing_is_installed_from_anywhere_but_the_registry() -> None:
     """The lock files name versions and hashes; where they come from is the machine's own affair."""
     for folder in (WEB, ROOT / "client" / "playground"):
         lock = json.loads((folder / "package-lock.json").read_text("utf-8"))
