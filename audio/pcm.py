@@ -43,8 +43,8 @@ class Pcm:
         return cls(np.frombuffer(data, dtype="<i2").astype(np.float32) / 32768.0, rate)
 
     def to_int16(self) -> bytes:
-        """As signed 16-bit little-endian samples; what lies outside -1..1 is clipped."""
-        scaled = np.round(np.clip(self.samples, -1.0, 1.0) * 32767.0)
+        """As signed 16-bit little-endian samples; what lies outside -1..1 is clipped. Undoes `from_int16` exactly."""
+        scaled = np.clip(np.round(self.samples * 32768.0), -32768.0, 32767.0)
         return scaled.astype("<i2").tobytes()
 
     @classmethod

