@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-from collections.abc import AsyncIterator, Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
@@ -29,6 +30,7 @@ _MIGRATION_LOCK = 0x0DEAD217  # any constant number: the key of PostgreSQL's adv
 _SQLITE_BUSY_MS = 10_000
 _RECONNECT_SECONDS = 1.0
 _log = structlog.get_logger()
+S = TypeVar("S", bound=AsyncSession)
 
 
 class Unit(AsyncSession):
@@ -76,7 +78,9 @@ class Database:
     def _make_engine(self) -> AsyncEngine:
         if not self.sqlite:
             return create_async_engine(self.url, pool_size=10, max_overflow=10, pool_timeout=10, pool_pre_ping=True)
-        engine = create_async_engine(self.url, pool_size=10, max_overflow=10, pool_timeout=10)
+        engine = create_async_engine(
+            self.url, pool_size=10, max_overflow=10, pool_timeout=10, connect_args={"factory": _SqliteConnection}
+        )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
@@ -102,24 +106,23 @@ class Database:
         async with contextlib.AsyncExitStack() as stack:
             if self.sqlite:
                 await stack.enter_async_context(self._writer)
-            unit = await stack.enter_async_context(self._writing())
-            try:
-                async with unit.begin():
-                    yield unit
-                    if not self.sqlite:
-                        connection = await unit.connection()
-                        for key in unit.changed:
-                            await connection.execute(_NOTIFY, {"channel": _CHANNEL, "key": key})
-            except asyncio.CancelledError:
-                self.hub.publish(unit.changed)  # it may have been committed all the same
-                raise
-        self.hub.publish(unit.changed)
+            async with _begun(self._writing()) as unit:
+                yield unit
+                await _undisturbed(self._commit(unit))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Read only: never waits for a writer."""
-        async with self._reading() as session:
+        async with _begun(self._reading()) as session:
             yield session
+
+    async def _commit(self, unit: Unit) -> None:
+        if not self.sqlite:
+            connection = await unit.connection()
+            for key in unit.changed:
+                await connection.execute(_NOTIFY, {"channel": _CHANNEL, "key": key})
+        await unit.commit()
+        self.hub.publish(unit.changed)
 
     async def check(self) -> None:
         """Raises whatever the database raises when it cannot be reached."""
@@ -175,7 +178,40 @@ class Database:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
 
+@asynccontextmanager
+async def _begun(session: S) -> AsyncIterator[S]:
+    """A session within its transaction, which is rolled back at the end if it was not committed."""
+    try:
+        await _undisturbed(session.connection())
+        yield session
+    finally:
+        await _undisturbed(session.close())
+
+
+async def _undisturbed(work: Coroutine[Any, Any, object]) -> None:
+    """Finish `work`, and give in to a cancellation only then. A transaction that is left while it begins or ends goes
+    on in the driver's thread, and nobody is there to release what it has locked."""
+    task = asyncio.ensure_future(work)
+    disturbed: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as cancellation:
+            disturbed = cancellation
+    task.result()
+    if disturbed is not None:
+        raise disturbed
+
+
 _NOTIFY = text("SELECT pg_notify(:channel, :key)")
+
+
+class _SqliteConnection(sqlite3.Connection):
+    def close(self) -> None:
+        """Roll back first: else the locks stay with whoever still holds a result, such as a task that was canceled."""
+        if self.in_transaction:
+            self.rollback()
+        super().close()
 
 
 def _begin_no_transactions(connection: Any, _record: Any) -> None:

@@ -96,6 +96,42 @@ async def test_what_fails_is_undone_and_not_announced(database: Database) -> Non
         assert (await session.exec(select(func.count()).select_from(Executor))).one() == 0
 
 
+async def test_transactions_that_are_canceled_at_any_moment(database: Database) -> None:
+    """Each is done or undone, and announced if it was done."""
+    await add_counter(database)
+
+    async def count() -> None:
+        async with database.transaction() as unit:
+            row = await unit.get_one(Executor, "counter", with_for_update=True)
+            row.pid += 1
+            unit.touch("counter:1")
+
+    async def counted() -> int:
+        async with database.reading() as session:
+            return (await session.get_one(Executor, "counter")).pid
+
+    kept = []  # whoever keeps an error keeps its frames, and what they refer to
+    expected = 0
+    with database.hub.watch("counter:1") as watch:
+        for attempt in range(60):
+            task = asyncio.create_task(count())
+            await asyncio.sleep(attempt * 0.0001)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError as cancellation:
+                kept.append(cancellation)
+            counted_now = await counted()
+            assert counted_now in (expected, expected + 1)
+            if counted_now > expected:
+                assert await watch.changed(PATIENCE)
+            async with asyncio.timeout(5):
+                await count()  # and holds nobody else up
+            assert await watch.changed(PATIENCE)
+            expected = counted_now + 1
+    assert kept
+
+
 async def test_references_are_held_to(database: Database) -> None:
     """Sessions go with their user, also on SQLite, which wants to be told."""
     async with database.transaction() as unit:
