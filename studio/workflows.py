@@ -14,7 +14,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,10 +73,8 @@ class Workflows:
 
     async def aclose(self) -> None:
         """Stop. What was running goes on in another process, or when this one is started again."""
-        tasks = [task for task in (self._keeper, *self._running) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._stop([self._keeper] if self._keeper is not None else [])
+        await self._stop(self._running)
         loop = asyncio.get_running_loop()
         pool = ThreadPoolExecutor(1)
         await loop.run_in_executor(pool, DBOS.destroy)
@@ -114,10 +112,7 @@ class Workflows:
         while True:
             try:
                 if not await self._beat():
-                    # We were so late that others took us for dead, and run what was ours.
-                    _log.warning("workflows.replaced", executor=self.executor_id)
-                    for task in self._running:
-                        task.cancel()
+                    await self._start_over()
                 await self._take_over()
                 await self._start_orphans()
             except Exception as problem:
@@ -134,6 +129,23 @@ class Workflows:
                 return False
             row.seen = seen
             return True
+
+    async def _start_over(self) -> None:
+        """We were so late that others took us for dead: what they run now ends here, and what they did not see of
+        ours goes on."""
+        _log.warning("workflows.replaced", executor=self.executor_id)
+        await self._stop(self._running)
+        ours = await DBOS.list_workflows_async(
+            status="PENDING", executor_id=self.executor_id, load_input=False, load_output=False
+        )
+        for workflow in ours:
+            await DBOS.resume_workflow_async(workflow.workflow_id)
+
+    async def _stop(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        stopping = list(tasks)
+        for task in stopping:
+            task.cancel()
+        await asyncio.gather(*stopping, return_exceptions=True)
 
     async def _take_over(self) -> None:
         """Resume what dead processes were running."""

@@ -1,0 +1,190 @@
+"""Processes that come and go: what they leave unfinished is finished."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import psycopg
+import pytest
+from dbos import DBOS
+from sqlmodel import select
+
+from audio.pcm import Pcm
+from providers.contract import SpeechOptions, SpeechRequest
+from providers.manager import ProviderRegistry
+from studio import workflows
+from studio.states import AudioFormat, CallPurpose, CallStatus, SynthesisStatus
+from studio.studio import Studio, StudioSettings, open_studio
+from studio.tables import Clone, Executor, User
+from studio.workflows import DEAD_AFTER_SECONDS
+from tests.providers.tone import ToneProvider
+from tests.studio.carrier import ScriptedCarrier
+from tests.studio.people import PATIENCE, call_when, clone_when, new_user, speech_over
+
+
+async def executors(studio: Studio) -> list[str]:
+    async with studio.database.reading() as session:
+        return list((await session.exec(select(Executor.id))).all())
+
+
+async def test_each_start_has_a_name_of_its_own_and_takes_it_along(
+    settings: StudioSettings, providers: ProviderRegistry, carrier: ScriptedCarrier
+) -> None:
+    seen = []
+    for _ in range(2):
+        async with open_studio(settings, providers, carrier) as studio:
+            assert await executors(studio) == [studio.workflows.executor_id]
+            seen.append(studio.workflows.executor_id)
+    assert len(set(seen)) == 2
+
+
+async def test_opening_and_closing_leaves_no_threads_or_tasks(
+    settings: StudioSettings, providers: ProviderRegistry, carrier: ScriptedCarrier
+) -> None:
+    async def once() -> None:
+        async with open_studio(settings, providers, carrier) as studio:
+            user = await new_user(studio)
+            started = await studio.speech.start(user.id, "tone:low", "one", AudioFormat.WAV, SpeechOptions())
+            await speech_over(studio, started)
+
+    await once()
+    before = threading.active_count()
+    for _ in range(3):
+        await once()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    # The event loop's own threads come and go.
+    assert threading.active_count() <= before + 1, [thread.name for thread in threading.enumerate()]
+
+
+async def test_what_was_running_when_it_closed_goes_on(
+    settings: StudioSettings,
+    providers: ProviderRegistry,
+    provider: ToneProvider,
+    carrier: ScriptedCarrier,
+    database_url: str,
+) -> None:
+    settings = replace(settings, database_url=database_url)
+    provider.speaking.hold()
+    provider.speaking.let(1)
+    async with open_studio(settings, providers, carrier) as studio:
+        user = await new_user(studio, "+14155550101", proven=True)
+        clone = await studio.clones.start(user.id, "Me")
+        call = await call_when(studio, clone, CallStatus.INITIATED)
+        synthesis = await studio.speech.start(user.id, "tone:low", "one two", AudioFormat.WAV, SpeechOptions())
+        await asyncio.wait_for(provider.speaking.reached(), PATIENCE)
+    provider.speaking.open()
+    assert call.sid is not None
+    carrier.statuses[call.sid] = CallStatus.BUSY
+    async with open_studio(settings, providers, carrier) as studio:
+        done = await speech_over(studio, synthesis)
+        assert done.status is SynthesisStatus.DONE
+        assert done.seconds == pytest.approx(0.2)
+        assert len(await studio.speech.pieces(synthesis.id)) == 2
+        assert (await clone_when(studio, clone)).failure_code == "busy"
+    assert len(carrier.orders) == 1
+
+
+async def test_a_row_whose_workflow_was_never_started_is_found(
+    studio: Studio, user: User, carrier: ScriptedCarrier
+) -> None:
+    async with studio.database.transaction() as unit:
+        call = await studio.calls.order(unit, user, "+14155550101", CallPurpose.CLONE)
+        await unit.flush()
+        clone = Clone(user_id=user.id, name="Me", provider="tone", call_id=call.id)
+        unit.add(clone)
+    await call_when(studio, clone, CallStatus.INITIATED)
+    assert [order.call_id for order in carrier.orders] == [call.id]
+
+
+async def test_who_was_taken_for_dead_starts_over(
+    studio: Studio, user: User, provider: ToneProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late, and then alive again: what nobody else runs goes on, and nothing is doubled."""
+    again = asyncio.Event()
+    synthesize = provider.synthesize
+
+    def speak(request: SpeechRequest) -> AsyncIterator[Pcm]:
+        if provider.spoken:
+            again.set()
+        return synthesize(request)
+
+    monkeypatch.setattr(provider, "synthesize", speak)
+    provider.speaking.hold()
+    provider.speaking.let(1)
+    synthesis = await studio.speech.start(user.id, "tone:low", "one two", AudioFormat.WAV, SpeechOptions())
+    await asyncio.wait_for(provider.speaking.reached(), PATIENCE)
+    async with studio.database.transaction() as unit:
+        await unit.delete(await unit.get_one(Executor, studio.workflows.executor_id))
+    await asyncio.wait_for(again.wait(), PATIENCE)
+    provider.speaking.open()
+    done = await speech_over(studio, synthesis)
+    assert done.status is SynthesisStatus.DONE
+    assert done.seconds == pytest.approx(0.2)
+    assert await executors(studio) == [studio.workflows.executor_id]
+
+
+def test_who_is_dead() -> None:
+    here, pid = workflows._here(), os.getpid()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    parent = os.getppid()
+    now = 1000.0
+    late = now - DEAD_AFTER_SECONDS - 1
+    cases = [
+        (Executor(id="there", host="another", pid=pid, seen=now - 1), False),
+        (Executor(id="there, late", host="another", pid=pid, seen=late), True),
+        (Executor(id="here, gone", host=here, pid=gone.pid, seen=now), True),
+        (Executor(id="here, our predecessor", host=here, pid=pid, seen=now), True),
+        (Executor(id="here, alive", host=here, pid=parent, seen=now - 1), False),
+        (Executor(id="here, but its number is somebody else's by now", host=here, pid=parent, seen=late), True),
+        (
+            Executor(id="in another container of this host", host=f"{socket.gethostname()} pid:[1]", pid=pid, seen=now),
+            False,
+        ),
+    ]
+    for executor, dead in cases:
+        assert workflows._is_dead(executor, now) is dead, executor.id
+
+
+async def test_many_workflows_are_asked_for_in_parts(
+    studio: Studio, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.workflows._MANY", 2)
+    ids = []
+    for _ in range(3):
+        started = await studio.speech.start(user.id, "tone:low", "one", AudioFormat.WAV, SpeechOptions())
+        await (await DBOS.retrieve_workflow_async(started.id)).get_result()
+        ids.append(started.id)
+    assert not await studio.workflows.unfinished(ids)
+    assert not await studio.workflows.unfinished([])
+
+
+async def test_the_database_may_be_away_for_a_while(
+    settings: StudioSettings,
+    providers: ProviderRegistry,
+    provider: ToneProvider,
+    carrier: ScriptedCarrier,
+    postgres_url: str,
+) -> None:
+    """Every connection breaks while the provider works: the step is done again, and then all goes on."""
+    async with open_studio(replace(settings, database_url=postgres_url), providers, carrier) as studio:
+        user = await new_user(studio)
+        provider.speaking.hold()
+        synthesis = await studio.speech.start(user.id, "tone:low", "one two", AudioFormat.WAV, SpeechOptions())
+        await asyncio.wait_for(provider.speaking.reached(), PATIENCE)
+        async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as admin:
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        provider.speaking.open()
+        done = await speech_over(studio, synthesis)
+        assert done.status is SynthesisStatus.DONE
+        assert done.seconds == pytest.approx(0.2)
