@@ -24,7 +24,7 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def slow_exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the caller still listens or speaks when the service is there again."""
-    with running_exchange(tmp_path_factory.mktemp("slow-exchange"), speed=6) as url:
+    with running_exchange(tmp_path_factory.mktemp("slow-exchange"), speed=4) as url:
         yield url
 
 

@@ -12,9 +12,9 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
-from typing import Any
 
 import httpx
 
@@ -39,21 +39,26 @@ class Service:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.url = f"http://127.0.0.1:{plan.port}"
-        self._process: Any = None  # a ForkServerProcess, which has no public type
+        self._process: BaseProcess | None = None
+
+    @property
+    def process(self) -> BaseProcess:
+        """The one that runs, or ran last."""
+        assert self._process is not None, "it was never started"
+        return self._process
 
     @property
     def pid(self) -> int:
-        pid = self._process.pid
-        assert isinstance(pid, int)
-        return pid
+        assert self.process.pid is not None
+        return self.process.pid
 
     async def start(self) -> None:
         """Return when it can be used."""
         self._process = _processes.Process(target=serve, args=(self.plan,))
-        await asyncio.to_thread(self._process.start)
+        await asyncio.to_thread(self.process.start)
         async with asyncio.timeout(WITHIN), httpx.AsyncClient(base_url=self.url, trust_env=False) as client:
             while not await _is_ready(client):  # it is another process
-                assert self._process.is_alive(), self.log
+                assert self.process.is_alive(), self.log
                 await asyncio.sleep(0.02)
 
     async def kill(self) -> None:
@@ -68,8 +73,8 @@ class Service:
         if self._process is None or not self._process.is_alive():
             return
         os.kill(self.pid, signal)
-        await asyncio.to_thread(self._process.join, WITHIN)
-        assert self._process.exitcode == -signal, (self._process.exitcode, self.log)
+        await asyncio.to_thread(self.process.join, WITHIN)
+        assert self.process.exitcode == -signal, (self.process.exitcode, self.log)
 
     @property
     def log(self) -> str:
