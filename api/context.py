@@ -12,7 +12,7 @@ import strawberry
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from api.auth import Credential, Doorkeeper
+from api.auth import Credential, Denied, Doorkeeper
 from api.errors import Unauthenticated
 from api.loaders import Loaders
 from studio.tables import User
@@ -78,9 +78,7 @@ class Context:
     async def viewer(self) -> User | None:
         """Who is asking. On a WebSocket, which lives long, it is looked up each time: a session or token may have
         ended."""
-        if self.response is None:
-            self._known = await self.services.doorkeeper.user_of(self.credential)
-        return self._known
+        return await self._look_again() if self.response is None else self._known
 
     async def owner(self) -> User:
         """Who is asking, where somebody must be.
@@ -109,9 +107,16 @@ class Context:
         async with aclosing(cast("AsyncGenerator[T]", events)):
             async for event in events:
                 if monotonic() - checked >= RECHECK_SECONDS:
-                    await self.owner()
+                    if await self._look_again() is None:
+                        raise Unauthenticated
                     checked = monotonic()
                 yield event
+
+    async def _look_again(self) -> User | None:
+        try:
+            return await self.services.doorkeeper.user_of(self.credential)
+        except Denied:
+            return None  # the token was good, and was revoked
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

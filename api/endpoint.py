@@ -82,10 +82,6 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             return response
         if response.media_type != "application/json":
             return response  # a stream of events
-        if getattr(request.state, "never_run", False) and RESPONSE_TYPE in _media_types(
-            request.headers.get("accept", "")
-        ):
-            response.status_code = 400
         return _negotiated(request, response)
 
     # ── what Strawberry asks for ─────────────────────────────────────────────

@@ -273,22 +273,53 @@ async def test_another_sites_page_gets_no_socket(service: Service) -> None:
     assert refused.value.response.status_code == 403
 
 
-async def test_a_socket_knows_when_its_session_has_ended(
-    service: Service, ann: Person, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("how", ["session", "token"])
+async def test_a_socket_knows_when_its_sign_in_has_ended(
+    service: Service, ann: Person, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr("api.context.RECHECK_SECONDS", 0.0)
     clone = await service.ringing_clone(ann)
     session = await service.studio.accounts.open_session(ann.id)
-    async with _socket(service, Cookie=f"session={session}") as socket:
+    payload, headers = (_token(ann), {}) if how == "token" else (None, {"Cookie": f"session={session}"})
+    async with _socket(service, payload, **headers) as socket:
         await _subscribe(socket, FOLLOW_CLONE, id=str(GlobalID("Clone", clone.id)))
         assert (await _next(socket))["clone"]["status"] == "RINGING"
-        await service.studio.accounts.close_session(session)
+        await _end_sign_ins(service, ann, session)
         await _subscribe(socket, "{ viewer { email } }", "2")
         assert await _next(socket) == {"viewer": None}
         assert (await _receive(socket))["type"] == "complete"
         await service.move(clone, CloneStatus.ANSWERED)
         message = await _receive(socket)
         assert message["payload"]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert await _receive(socket) == {"type": "complete", "id": "1"}
+
+
+@pytest.mark.parametrize("how", ["session", "token"])
+async def test_so_does_a_stream_of_events(
+    service: Service, ann: Person, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("api.context.RECHECK_SECONDS", 0.0)
+    clone = await service.ringing_clone(ann)
+    session = await service.studio.accounts.open_session(ann.id)
+    shown = ann.headers if how == "token" else {"Cookie": f"session={session}"}
+    content = {"query": FOLLOW_CLONE, "variables": {"id": str(GlobalID("Clone", clone.id))}}
+    headers = {**shown, "Accept": "text/event-stream"}
+    async with (
+        asyncio.timeout(WITHIN),
+        service.http.stream("POST", "/graphql", json=content, headers=headers) as answer,
+    ):
+        lines = (line.removeprefix("data: ") async for line in answer.aiter_lines() if line.startswith("data: {"))
+        assert json.loads(await anext(lines))["data"]["clone"]["status"] == "RINGING"
+        await _end_sign_ins(service, ann, session)
+        await service.move(clone, CloneStatus.ANSWERED)
+        [error] = json.loads(await anext(lines))["errors"]
+        assert error["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def _end_sign_ins(service: Service, person: Person, session: str) -> None:
+    await service.studio.accounts.close_session(session)
+    for token in await service.studio.accounts.tokens(person.id):
+        await service.studio.accounts.revoke_token(person.id, token.id)
 
 
 # ── how sockets are misused ──────────────────────────────────────────────────
