@@ -14,6 +14,7 @@ from graphql import GraphQLError
 from strawberry.extensions import MaskErrors
 from strawberry.utils.str_converters import to_camel_case
 
+from providers.contract import ProviderError
 from studio.mistakes import Mistake
 
 _log = structlog.get_logger()
@@ -47,6 +48,8 @@ class ErrorsForClients(MaskErrors):
             if path := field_path(cause):
                 extensions["field"] = path
             return _reworded(error, cause.message, extensions)
+        if isinstance(cause, ProviderError):  # its words are for users
+            return _reworded(error, str(cause), {"code": "PROVIDER_UNAVAILABLE"})
         error_id = secrets.token_hex(6)
         _log.error("graphql.failed", error_id=error_id, path=error.path, exc_info=cause)
         message = f"Something went wrong on our side (error id {error_id})."

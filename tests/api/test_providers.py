@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from strawberry.relay import GlobalID
 
-from providers.contract import Health, Quota, Transient
+from providers.contract import Health, Quota, Transient, VoiceInfo
 from providers.manager import BrokenPlugin
 from studio.tables import Clone
 from tests.api.service import Person, Service
@@ -24,6 +26,9 @@ class Unwell(ToneProvider):
 
     async def clone_quota(self) -> Quota | None:
         raise Transient("not now")
+
+    async def voices(self) -> Sequence[VoiceInfo]:
+        raise Transient("The tone generator is on fire. Try again later.")
 
 
 async def test_everybody_may_see_what_can_be_done_here(service: Service) -> None:
@@ -63,6 +68,17 @@ async def test_broken_ones_do_not_hide_the_others(service: Service) -> None:
     assert "log" in unwell["unavailableReason"]
     assert (stranger["name"], stranger["available"], stranger["capabilities"]) == ("stranger", False, [])
     assert stranger["unavailableReason"] == "It failed to load: ImportError: no module named 'x'"
+
+
+async def test_what_a_provider_says_when_it_is_asked_reaches_the_user(service: Service, ann: Person) -> None:
+    service.studio.providers.providers["unwell"] = Unwell("unwell")
+    try:
+        query = "query ($id: ID!) { node(id: $id) { id } }"
+        [error] = await service.errors(query, ann, id=str(GlobalID("Voice", "unwell:low")))
+    finally:
+        del service.studio.providers.providers["unwell"]
+    assert error["message"] == "The tone generator is on fire. Try again later."
+    assert error["extensions"] == {"code": "PROVIDER_UNAVAILABLE"}
 
 
 async def test_the_provider_of_an_old_clone_may_be_gone(service: Service, ann: Person) -> None:
