@@ -41,7 +41,7 @@ class CallTimes:
     poll: float = 15.0
     fetch: float = 45.0
     late: float = 10.0
-    uncertain: float = 60.0
+    uncertain: float = 75.0
 
 
 class Calling:

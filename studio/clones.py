@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Collection
 import structlog
 from sqlmodel import col, select
 
+from audio.pcm import Pcm
+from audio.vad import speech_seconds
 from providers.contract import Cloner, ProviderError
 from providers.manager import ProviderRegistry
 from studio.calls import Calls
@@ -145,6 +147,8 @@ class Clones(Repository[Clone]):
 
 async def _warmed(cloner: Cloner) -> None:
     try:
+        # What listens to the first take, too: it would be loaded while webhooks of the call wait for their answers.
+        await asyncio.to_thread(speech_seconds, Pcm.silence(1.0, 8000))
         await cloner.warm_up()
     except Exception as trouble:
         _log.warning("provider.not_warm", provider=cloner.name, problem=repr(trouble))
