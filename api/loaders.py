@@ -5,7 +5,6 @@ Nothing is kept: over a WebSocket the same loaders serve for hours, and the next
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
@@ -23,17 +22,15 @@ class Loaders:
     """What belongs to one owner, by id; None for what is not there."""
 
     def __init__(self, studio: Studio, owner: str) -> None:
-        async def voices(keys: Sequence[str]) -> list[VoiceView]:
-            found = await asyncio.gather(*(studio.voices.find(owner, key) for key in keys))
-            return [view for view in found if view is not None]
-
         self.calls: DataLoader[str, Call | None] = _loader(
             lambda ids: studio.calls.many(owner, ids), lambda call: call.id
         )
         self.clones: DataLoader[str, Clone | None] = _loader(
             lambda ids: studio.clones.many(owner, ids), lambda clone: clone.id
         )
-        self.voices: DataLoader[str, VoiceView | None] = _loader(voices, lambda view: view.key)
+        self.voices: DataLoader[str, VoiceView | None] = _loader(
+            lambda keys: studio.voices.many(owner, keys), lambda view: view.key
+        )
         self.consents: DataLoader[str, Consent | None] = _loader(
             lambda ids: studio.clones.consents(owner, ids), lambda consent: consent.clone_id
         )

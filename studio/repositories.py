@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -47,6 +48,7 @@ class Repository(Generic[Row]):
         self._database = database
         self._table = table
         self._kind = kind
+        self._upcoming: dict[tuple[str, str], asyncio.Task[Row | None]] = {}
 
     def key(self, row_id: str) -> str:
         """What the change hub calls this row."""
@@ -92,7 +94,7 @@ class Repository(Generic[Row]):
         with self._database.hub.watch(self.key(row_id)) as watch:
             seen: Row | None = None
             while True:
-                row = await self.get(owner, row_id)
+                row = await self._get_together(owner, row_id)
                 if row is None:
                     raise self._missing()
                 if row != seen:
@@ -101,6 +103,20 @@ class Repository(Generic[Row]):
                 if over(row):
                     return
                 await watch.changed(_LOOK_AGAIN_SECONDS)
+
+    async def _get_together(self, owner: str, row_id: str) -> Row | None:
+        """One read for all who ask in the same turn of the event loop, as all subscribers to a row do when it changes.
+        Nobody joins a read that has begun: it may be older than the change that they heard of."""
+        reading = self._upcoming.get((owner, row_id))
+        if reading is None:
+            reading = asyncio.create_task(self._get_next_turn(owner, row_id))
+            self._upcoming[owner, row_id] = reading
+        return await asyncio.shield(reading)
+
+    async def _get_next_turn(self, owner: str, row_id: str) -> Row | None:
+        await asyncio.sleep(0)
+        del self._upcoming[owner, row_id]
+        return await self.get(owner, row_id)
 
     def _mine(self, owner: str) -> ColumnElement[bool]:
         return col(self._table.user_id) == owner

@@ -61,6 +61,14 @@ class Voices:
         voice = await self._cloned(owner, key)
         return _view_of_row(voice) if voice is not None else None
 
+    async def many(self, owner: str, keys: Sequence[str]) -> list[VoiceView]:
+        """Those of the voices that there are, in any order: cloned ones by one statement."""
+        cloned = await self.rows.many(owner, [key for key in keys if ":" not in key])
+        providers = {key.partition(":")[0] for key in keys if ":" in key}
+        built_in = [view for name in sorted(providers) for view in await self._built_in(name)]
+        views = [_view_of_row(voice) for voice in cloned if voice.deleted_at is None] + built_in
+        return [view for view in views if view.key in keys]
+
     async def speakable(self, owner: str, key: str) -> tuple[Synthesizer, str | Artefact] | None:
         """Who speaks a voice, and what to give them for it; None if there is no such voice.
 
