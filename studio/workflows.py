@@ -54,6 +54,7 @@ class Workflows:
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._running: set[asyncio.Task[Any]] = set()
         self._keeper: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def open(self) -> None:
         config = DBOSConfig(
@@ -73,6 +74,7 @@ class Workflows:
 
     async def aclose(self) -> None:
         """Stop. What was running goes on in another process, or when this one is started again."""
+        self._closing = True
         await self._stop([self._keeper] if self._keeper is not None else [])
         await self._stop(self._running)
         loop = asyncio.get_running_loop()
@@ -98,13 +100,14 @@ class Workflows:
     def running(self) -> Iterator[None]:
         """Around a workflow's work: so that closing can stop it without ending it."""
         task = asyncio.current_task()
-        if task is not None:
-            self._running.add(task)
+        assert task is not None, "workflows are tasks"
+        if self._closing:
+            raise asyncio.CancelledError  # begun while we stop: it goes on elsewhere
+        self._running.add(task)
         try:
             yield
         finally:
-            if task is not None:
-                self._running.discard(task)
+            self._running.discard(task)
 
     # ── staying alive, and taking over ───────────────────────────────────────
 

@@ -16,6 +16,11 @@ PASSWORD = "correct horse"
 PHONE = "+14155552671"
 
 
+@pytest.fixture
+def studio(rows_only: Studio) -> Studio:
+    return rows_only
+
+
 async def code_of(attempt: object) -> MistakeCode:
     with pytest.raises(Mistake) as caught:
         await attempt  # type: ignore[misc]

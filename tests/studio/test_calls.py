@@ -14,9 +14,19 @@ from studio.states import CallPurpose, CallStatus, CloneStatus
 from studio.studio import Studio, StudioSettings, open_studio
 from studio.tables import Call, Clone, Consent, User, now
 from tests.studio.carrier import ScriptedCarrier
-from tests.studio.people import call_when, clone_when, new_user
+from tests.studio.people import call_when, new_user
 
 PHONE = "+14155550101"
+
+
+@pytest.fixture
+def settings(settings: StudioSettings) -> StudioSettings:
+    return replace(settings, calls_per_hour=3, calls_per_day=5)
+
+
+@pytest.fixture
+def studio(rows_only: Studio) -> Studio:
+    return rows_only
 
 
 async def order(studio: Studio, user: User, phone: str) -> Call:
@@ -102,11 +112,6 @@ async def test_of_two_users_who_call_a_phone_at_once_one_does(
         assert len(carrier.orders) == 1
 
 
-@pytest.fixture
-def settings(settings: StudioSettings) -> StudioSettings:
-    return replace(settings, calls_per_hour=3, calls_per_day=5)
-
-
 async def test_so_many_calls_an_hour_and_a_day(studio: Studio, user: User) -> None:
     for _ in range(3):
         await called(studio, user, PHONE)
@@ -152,13 +157,3 @@ async def test_what_cannot_be_called(
     nobody = await new_user(studio)
     assert await code_of(studio.clones.start(nobody.id, name, phone)) is code
     assert carrier.orders == []
-
-
-async def test_the_number_of_the_account_is_called_by_default(
-    studio: Studio, carrier: ScriptedCarrier, user: User
-) -> None:
-    clone = await studio.clones.start(user.id, "Me")
-    await clone_when(studio, clone, CloneStatus.CALLING)
-    await call_when(studio, clone, CallStatus.INITIATED)
-    (placed,) = carrier.orders
-    assert (placed.phone, placed.call_id, placed.purpose) == (user.phone, clone.call_id, CallPurpose.CLONE)

@@ -164,12 +164,10 @@ async def test_a_recording_that_is_not_there_for_a_while(
     ("error", "sound", "code"),
     [
         (RecordingNotThere("404"), spoken(), FailureCode.RECORDING_MISSING),
-        (CarrierUnavailable("not now"), spoken(), FailureCode.RECORDING_MISSING),
         (RecordingUnusable("this is HTML"), spoken(), FailureCode.RECORDING_UNUSABLE),
         (None, spoken()[:2000], FailureCode.RECORDING_UNUSABLE),
-        (None, b"<html>", FailureCode.RECORDING_UNUSABLE),
     ],
-    ids=["never there", "unreachable", "wrong type", "truncated", "damaged"],
+    ids=["never there", "wrong type", "truncated"],
 )
 async def test_a_recording_that_cannot_be_had_is_recorded_again(
     studio: Studio,

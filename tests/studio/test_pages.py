@@ -73,33 +73,31 @@ async def test_a_cursor_stays_right_while_rows_come_and_go(database: Database) -
     assert not second.has_next
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "",
-        "garbage",
-        "ü",
-        "=",
-        encode_cursor("2026-01-01T00:00:00+00:00"),
-        encode_cursor("2026-01-01T00:00:00+00:00", new_id(), "more"),
-        encode_cursor("yesterday", new_id()),
-        encode_cursor("2026-01-01T00:00:00", new_id()),  # of which zone?
-        encode_cursor("0001-01-01T00:00:00+12:00", new_id()),  # before the first year
-        encode_cursor("2026-01-01T00:00:00+00:00", "\0"),
-        encode_cursor("2026-01-01T00:00:00+00:00", "'; DROP TABLE users"),
-    ],
+CURSORS = (
+    "",
+    "garbage",
+    "ü",
+    "=",
+    encode_cursor("2026-01-01T00:00:00+00:00"),
+    encode_cursor("2026-01-01T00:00:00+00:00", new_id(), "more"),
+    encode_cursor("yesterday", new_id()),
+    encode_cursor("2026-01-01T00:00:00", new_id()),  # of which zone?
+    encode_cursor("0001-01-01T00:00:00+12:00", new_id()),  # before the first year
+    encode_cursor("2026-01-01T00:00:00+00:00", "\0"),
+    encode_cursor("2026-01-01T00:00:00+00:00", "'; DROP TABLE users"),
 )
-async def test_cursors_that_are_not_ours(database: Database, cursor: str) -> None:
-    with pytest.raises(Mistake) as caught:
-        await Repository(database, Synthesis, "synthesis").page("1", 3, cursor)
-    assert (caught.value.code, caught.value.field) == (MistakeCode.INVALID, ("after",))
 
 
-@pytest.mark.parametrize("first", [-1, 0, MAX_PAGE + 1])
-async def test_sizes_that_cannot_be(database: Database, first: int) -> None:
-    with pytest.raises(Mistake) as caught:
-        await Repository(database, Synthesis, "synthesis").page("1", first, None)
-    assert (caught.value.code, caught.value.field) == (MistakeCode.INVALID, ("first",))
+async def test_cursors_and_sizes_that_cannot_be(database: Database) -> None:
+    syntheses = Repository(database, Synthesis, "synthesis")
+    for cursor in CURSORS:
+        with pytest.raises(Mistake) as caught:
+            await syntheses.page("1", 3, cursor)
+        assert (caught.value.code, caught.value.field) == (MistakeCode.INVALID, ("after",)), cursor
+    for first in (-1, 0, MAX_PAGE + 1):
+        with pytest.raises(Mistake) as caught:
+            await syntheses.page("1", first, None)
+        assert (caught.value.code, caught.value.field) == (MistakeCode.INVALID, ("first",))
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), min_size=1, max_size=4))

@@ -26,32 +26,25 @@ from tests.studio.people import clone_when, new_take
 from tests.studio.troubles import fail_first
 
 
-@pytest.mark.parametrize(
-    ("problem", "code"),
-    [
-        (NotConfigured("Set ELEVENLABS_API_KEY."), FailureCode.PROVIDER_NOT_CONFIGURED),
-        (Refused("This voice needs verification."), FailureCode.PROVIDER_REFUSED),
-        (QuotaExceeded("All 10 voices are used."), FailureCode.PROVIDER_QUOTA),
-        (Gone("It is gone."), FailureCode.VOICE_GONE),
-        (Transient("It did not answer."), FailureCode.PROVIDER_UNAVAILABLE),
-        (AtCapacity("It is busy."), FailureCode.PROVIDER_UNAVAILABLE),
-    ],
-)
 async def test_each_error_has_its_code_and_its_own_words(
-    studio: Studio,
-    user: User,
-    provider: ToneProvider,
-    monkeypatch: pytest.MonkeyPatch,
-    problem: ProviderError,
-    code: FailureCode,
+    studio: Studio, user: User, provider: ToneProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("studio.cloning._PROVIDER_SECONDS", 0.0)
-    provider.failing = problem
-    clone = await new_take(studio, user, CloneStatus.CLONING)
-    await studio.workflows.start(clone_workflow, clone.id)
-    failed = await clone_when(studio, clone, CloneStatus.FAILED)
-    assert (failed.failure_code, failed.failure_message) == (code, str(problem))
-    assert failed.voice_id is None
+    problems: dict[ProviderError, FailureCode] = {
+        NotConfigured("Set ELEVENLABS_API_KEY."): FailureCode.PROVIDER_NOT_CONFIGURED,
+        Refused("This voice needs verification."): FailureCode.PROVIDER_REFUSED,
+        QuotaExceeded("All 10 voices are used."): FailureCode.PROVIDER_QUOTA,
+        Gone("It is gone."): FailureCode.VOICE_GONE,
+        Transient("It did not answer."): FailureCode.PROVIDER_UNAVAILABLE,
+        AtCapacity("It is busy."): FailureCode.PROVIDER_UNAVAILABLE,
+    }
+    for problem, code in problems.items():
+        provider.failing = problem
+        clone = await new_take(studio, user, CloneStatus.CLONING)
+        await studio.workflows.start(clone_workflow, clone.id)
+        failed = await clone_when(studio, clone, CloneStatus.FAILED)
+        assert (failed.failure_code, failed.failure_message) == (code, str(problem))
+        assert failed.voice_id is None
 
 
 async def test_what_passes_is_tried_again(

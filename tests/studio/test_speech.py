@@ -301,9 +301,8 @@ async def test_options_are_passed_on_and_unknown_ones_refused(
     assert "speed" in caught.value.message
 
 
-@pytest.mark.parametrize(
-    ("text", "voice", "code"),
-    [
+async def test_what_cannot_be_spoken(studio: Studio, user: User) -> None:
+    for text, voice, code in (
         ("", "tone:low", MistakeCode.REQUIRED),
         (" \n", "tone:low", MistakeCode.REQUIRED),
         ("x" * (MAX_TEXT + 1), "tone:low", MistakeCode.TOO_LONG),
@@ -311,10 +310,8 @@ async def test_options_are_passed_on_and_unknown_ones_refused(
         ("one", "tone:nobody", MistakeCode.NOT_FOUND),
         ("one", "nobody:low", MistakeCode.NOT_FOUND),
         ("one", new_id(), MistakeCode.NOT_FOUND),
-    ],
-)
-async def test_what_cannot_be_spoken(studio: Studio, user: User, text: str, voice: str, code: MistakeCode) -> None:
-    assert await code_of(start(studio, user, text, voice)) is code
+    ):
+        assert await code_of(start(studio, user, text, voice)) is code
 
 
 async def test_a_provider_that_cannot_work_says_why(studio: Studio, user: User, provider: ToneProvider) -> None:

@@ -82,7 +82,7 @@ async def test_a_good_take_is_fetched_once_and_measured(house: House) -> None:
 
 async def test_a_noisy_take_is_kept_as_it_is_with_a_cleaned_one_beside_it(house: House) -> None:
     voice = read_wav(spoken(6.0))
-    noise = np.random.default_rng(1).normal(0, 0.02, len(voice)).astype(np.float32)
+    noise = np.random.default_rng(1).normal(0, 0.05, len(voice)).astype(np.float32)
     noisy = write_wav(Pcm(voice.samples + noise, RATE))
     take = await house.take(noisy)
     await house.takes.judge(take.id, 1.0)
