@@ -65,7 +65,7 @@ class Voices:
         """Those of the voices that there are, in any order: cloned ones by one statement."""
         cloned = await self.rows.many(owner, [key for key in keys if ":" not in key])
         providers = {key.partition(":")[0] for key in keys if ":" in key}
-        built_in = [view for name in sorted(providers) for view in await self._built_in(name)]
+        built_in = [view for name in sorted(providers) for view in await self._listed(name)]
         views = [_view_of_row(voice) for voice in cloned if voice.deleted_at is None] + built_in
         return [view for view in views if view.key in keys]
 

@@ -62,7 +62,7 @@ async def speech_over(studio: Studio, synthesis: Synthesis) -> Synthesis:
 async def workflow_over(row_id: str) -> None:
     """Wait until a workflow has done all that it has to, tidying included."""
     async with asyncio.timeout(PATIENCE):
-        await (await DBOS.retrieve_workflow_async(row_id)).get_result()
+        await (await DBOS.retrieve_workflow_async(row_id)).get_result(polling_interval_sec=0.02)
 
 
 async def new_take(studio: Studio, user: User, status: CloneStatus) -> Clone:

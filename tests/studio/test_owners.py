@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 
 from providers.contract import SpeechOptions
+from studio.accounts import Accounts
+from studio.calls import Calls
+from studio.clones import Clones
 from studio.mistakes import Mistake, MistakeCode
+from studio.speech import Speech
 from studio.states import AudioFormat, CloneStatus
 from studio.studio import Studio
 from studio.tables import Consent, User
+from studio.voices import Voices
 from tests.studio.people import new_take, new_user, new_voice, speech_over
 
 
@@ -56,6 +61,7 @@ LOOKS: dict[str, Look] = {
     "speech.follow": lambda s, who, b: first(s.speech.follow(who, b.synthesis.id)),
     "speech.start": lambda s, who, b: s.speech.start(who, b.voice.id, "two", AudioFormat.WAV, SpeechOptions()),
     "voices.find": lambda s, who, b: s.voices.find(who, b.voice.id),
+    "voices.many": lambda s, who, b: s.voices.many(who, [b.voice.id]),
     "voices.speakable": lambda s, who, b: s.voices.speakable(who, b.voice.id),
     "voices.cloned": lambda s, who, b: items(s.voices.cloned(who, 10, None)),
     "voices.page": lambda s, who, b: own(items(s.voices.page(who, None, None, 10, None))),
@@ -134,14 +140,8 @@ async def test_ids_that_no_database_takes_are_not_found(studio: Studio, user: Us
             assert caught.value.code is MistakeCode.NOT_FOUND
 
 
-def test_no_method_is_forgotten(settings: object) -> None:
+def test_no_method_is_forgotten() -> None:
     """Whatever takes an owner is listed above."""
-    from studio.accounts import Accounts
-    from studio.calls import Calls
-    from studio.clones import Clones
-    from studio.speech import Speech
-    from studio.voices import Voices
-
     services = {"accounts": Accounts, "calls": Calls, "clones": Clones, "speech": Speech, "voices": Voices}
     with_owner = {
         f"{service}.{name}"

@@ -72,6 +72,20 @@ async def test_a_provider_that_cannot_say_does_not_hide_the_others(
     assert caught.value.code is MistakeCode.NOT_CONFIGURED
 
 
+async def test_many_at_once(
+    studio: Studio, user: User, provider: ToneProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice, other = await new_voice(studio, user), await new_voice(studio, user)
+    keys = [voice.id, "bells:high", "tone:low", "tone:lost", "nobody:low", "\0"]
+    found = await studio.voices.many(user.id, keys)
+    assert {view.key for view in found} == {voice.id, "bells:high", "tone:low"}
+    async with studio.database.transaction() as unit:
+        (await unit.get_one(Voice, voice.id)).deleted_at = now()
+    fail_first(monkeypatch, provider, "voices", Transient("not now"))
+    found = await studio.voices.many(user.id, [*keys, other.id])
+    assert {view.key for view in found} == {other.id, "bells:high"}
+
+
 async def test_renaming(studio: Studio, user: User) -> None:
     voice = await new_voice(studio, user)
     assert (await studio.voices.rename(user.id, voice.id, " My\n own ")).name == "My own"

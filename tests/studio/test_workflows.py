@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from dbos import DBOS
 from sqlmodel import select
 
 from audio.pcm import Pcm
@@ -26,7 +25,7 @@ from studio.tables import Clone, Executor, User
 from studio.workflows import DEAD_AFTER_SECONDS
 from tests.providers.tone import ToneProvider
 from tests.studio.carrier import ScriptedCarrier
-from tests.studio.people import PATIENCE, call_when, clone_when, new_user, speech_over
+from tests.studio.people import PATIENCE, call_when, clone_when, new_user, speech_over, workflow_over
 
 
 async def executors(studio: Studio) -> list[str]:
@@ -160,7 +159,7 @@ async def test_many_workflows_are_asked_for_in_parts(
     ids = []
     for _ in range(3):
         started = await studio.speech.start(user.id, "tone:low", "one", AudioFormat.WAV, SpeechOptions())
-        await (await DBOS.retrieve_workflow_async(started.id)).get_result()
+        await workflow_over(started.id)
         ids.append(started.id)
     assert not await studio.workflows.unfinished(ids)
     assert not await studio.workflows.unfinished([])
