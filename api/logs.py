@@ -15,8 +15,8 @@ from structlog.typing import Processor, WrappedLogger
 
 from api.redaction import redact_value
 
-# Libraries that log every request they make, with addresses in full.
-_TALKATIVE = ("httpx", "httpcore", "httpx2", "httpcore2", "twilio", "hpack")
+# Libraries that log every request they make, with addresses in full, or every step of what they do.
+_TALKATIVE = ("alembic", "httpx", "httpcore", "httpx2", "httpcore2", "twilio", "hpack")
 
 
 def redact_entries(_logger: WrappedLogger, _method: str, entries: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -24,6 +24,14 @@ def redact_entries(_logger: WrappedLogger, _method: str, entries: MutableMapping
     for name, value in entries.items():
         if not name.startswith("_"):
             entries[name] = redact_value(value, name)
+    return entries
+
+
+def _without_colors(
+    _logger: WrappedLogger, _method: str, entries: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Uvicorn says some things twice, once in color."""
+    entries.pop("color_message", None)
     return entries
 
 
@@ -53,7 +61,7 @@ def set_up_logs(level: str, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _without_colors, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact_entries, renderer],
         )
     )

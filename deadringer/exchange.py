@@ -57,6 +57,7 @@ async def local_exchange(data_dir: Path, port: int, key: bytes) -> AsyncIterator
         env={**os.environ, "TWILIO_ACCOUNT_SID": account_sid, "TWILIO_AUTH_TOKEN": auth_token},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C in the terminal is for the service, which then ends this one
     )
     assert process.stdout is not None
     assert process.stdin is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AsyncExitStack
 
 import uvicorn
@@ -38,6 +39,14 @@ async def serve(settings: Settings, *, exchange: bool | None, exchange_port: int
                 twilio_caller_id=CALLER_ID,
                 twilio_api_url=account.url,
             )
-            print(f"Phones: the local exchange at {account.url}. Be one: deadringer phone +14155552671", flush=True)
+            print(
+                f"A phone exchange: {account.url}. To be one of its phones: {_command()} phone +14155552671", flush=True
+            )
+        print(f"The playground: {settings.public_base_url}/graphql", flush=True)
         app = create_app(settings, telephony)
         await uvicorn.Server(uvicorn.Config(app, **uvicorn_options(settings))).serve()
+
+
+def _command() -> str:
+    """This command, as it was typed."""
+    return sys.argv[0] if sys.argv[0].endswith("deadringer") else "deadringer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -35,7 +36,8 @@ def main() -> int:
         recording_delay=options.recording_delay,
         speed=options.speed,
     )
-    asyncio.run(_serve(settings, listening, with_parent=options.with_parent))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(settings, listening, with_parent=options.with_parent))
     return 0
 
 
