@@ -115,12 +115,12 @@ def phone(
 def say(
     text: Annotated[str, typer.Argument(help="What to say.")],
     voice: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A voice as PROVIDER:KEY, as `deadringer providers` lists them; or, with --token, the name "
-            "or id of one of yours."
+            help="A voice of this machine as PROVIDER:KEY, as `deadringer providers` lists them (default "
+            "local:af_heart); with --token, the name or id of one that the service has for you."
         ),
-    ] = "local:af_heart",
+    ] = None,
     out: Annotated[Path, typer.Option(help="The WAV file to write.")] = Path("speech.wav"),
     token: Annotated[
         str | None,
@@ -134,7 +134,12 @@ def say(
     from deadringer.say import SayError, say_here, say_there
 
     try:
-        _run(say_there(server, token, text, voice, out) if token else say_here(text, voice, out))
+        if token is None:
+            _run(say_here(text, voice or "local:af_heart", out))
+        elif voice is None:
+            _refuse("Which of your voices? Name it: --voice NAME")
+        else:
+            _run(say_there(server, token, text, voice, out))
     except SayError as problem:
         _refuse(str(problem))
 

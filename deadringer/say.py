@@ -70,7 +70,7 @@ async def say_here(text: str, voice: str, out: Path) -> None:
 
 
 async def say_there(server: str, token: str, text: str, voice: str, out: Path) -> None:
-    """Have a running service speak, in any voice that the token's owner may use: by name, id or PROVIDER:KEY.
+    """Have a running service speak, in any voice that the token's owner may use: by its name or id there.
 
     Raises:
         SayError
@@ -82,7 +82,8 @@ async def say_there(server: str, token: str, text: str, voice: str, out: Path) -
             made = (await _ask(client, _SYNTHESIZE, voice=voice_id, text=text))["synthesize"]
             if made["userErrors"]:
                 raise SayError(" ".join(error["message"] for error in made["userErrors"]))
-            response = await client.get(made["synthesis"]["audioUrl"])
+            # The link has the service's public name, which need not be the one that we reach it by.
+            response = await client.get(httpx.URL(made["synthesis"]["audioUrl"]).raw_path.decode())
             response.raise_for_status()
             await asyncio.to_thread(out.write_bytes, response.content)
     except (httpx.HTTPError, OSError) as problem:
@@ -96,7 +97,7 @@ async def _voice_id(client: httpx.AsyncClient, wanted: str) -> str:
         page = (await _ask(client, _VOICES, after=after))["voices"]
         for edge in page["edges"]:
             node = edge["node"]
-            if wanted.removeprefix("local:") in (node["id"], node["name"]) or wanted == node["name"]:
+            if wanted in (node["id"], node["name"]):
                 return str(node["id"])
         if not page["pageInfo"]["hasNextPage"]:
             raise SayError(f"You have no voice {wanted!r}.")

@@ -17,7 +17,7 @@ from deadringer.demo import TEXT
 from providers.contract import Transcriber
 from providers.manager import load_providers
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.timeout(600)
