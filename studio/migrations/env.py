@@ -24,7 +24,6 @@ context.configure(
     target_metadata=SQLModel.metadata,
     render_as_batch=True,  # SQLite cannot alter most columns in place
     render_item=_render,
-    transactional_ddl=True,  # SQLite can, too, where its driver lets it
 )
 with context.begin_transaction():
     context.run_migrations()

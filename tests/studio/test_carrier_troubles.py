@@ -11,6 +11,7 @@ from providers.manager import ProviderRegistry
 from studio.calling import CallTimes
 from studio.desk import MAX_TAKES, MAX_WAITS, Choose, Goodbye, GoodbyeReason, Hold, Record, RecordWhy
 from studio.mistakes import FailureCode
+from studio.moves import move_call
 from studio.ports import (
     CallRefused,
     CarrierError,
@@ -20,11 +21,12 @@ from studio.ports import (
 )
 from studio.states import CallStatus, CloneStatus
 from studio.studio import Studio, StudioSettings, open_studio
-from studio.tables import User
+from studio.tables import Call, User
 from tests.studio.caller import Caller, ring
 from tests.studio.carrier import ScriptedCarrier
 from tests.studio.people import PATIENCE, call_when, clone_when, new_user, workflow_over
 from tests.studio.sounds import murmur, spoken
+from tests.studio.troubles import somebody_waits
 
 # ── placing the call ─────────────────────────────────────────────────────────
 
@@ -104,6 +106,22 @@ async def test_no_callback_at_all_after_the_keys(studio: Studio, carrier: Script
     carrier.statuses[caller.sid] = CallStatus.COMPLETED
     await clone_when(studio, clone, CloneStatus.ANALYZING)
     assert (await caller.row()).status is CallStatus.COMPLETED
+
+
+async def test_an_old_answer_does_not_undo_a_newer_callback(
+    settings: StudioSettings, providers: ProviderRegistry, carrier: ScriptedCarrier, postgres_url: str
+) -> None:
+    """The carrier said that the call goes on; before that is noted, a callback says that it has ended."""
+    async with open_studio(replace(settings, database_url=postgres_url), providers, carrier) as studio:
+        user = await new_user(studio, "+14155550101", proven=True)
+        clone, caller = await ring(studio, carrier, user)
+        async with studio.database.transaction() as unit:
+            row = await unit.get_one(Call, caller.call_id, with_for_update=True)
+            carrier.statuses[caller.sid] = CallStatus.IN_PROGRESS
+            await somebody_waits(postgres_url)
+            move_call(unit, row, CallStatus.BUSY)
+        assert (await clone_when(studio, clone)).failure_code == FailureCode.BUSY
+        assert (await caller.row()).status is CallStatus.BUSY
 
 
 async def test_a_carrier_that_never_ends_a_call_is_waited_for_only_so_long(

@@ -10,15 +10,16 @@ from sqlmodel import col, select
 
 from audio.wav import read_wav
 from providers.manager import ProviderRegistry
+from studio.cloning import clone_workflow
 from studio.desk import MAX_TAKES, AskConsent, Choose, Goodbye, GoodbyeReason, Hold, Record, RecordWhy
 from studio.mistakes import FailureCode
 from studio.states import CallPurpose, CallStatus, CloneStatus
 from studio.studio import Studio, StudioSettings, open_studio
-from studio.tables import Clone, Recording, User
+from studio.tables import Clone, Recording, User, now
 from tests.providers.tone import ToneProvider, pitch_of
 from tests.studio.caller import WORDS, ring
 from tests.studio.carrier import ScriptedCarrier
-from tests.studio.people import clone_when, new_user, workflow_over
+from tests.studio.people import clone_when, new_take, new_user, workflow_over
 from tests.studio.sounds import murmur, silence, spoken
 
 
@@ -148,6 +149,30 @@ async def test_too_little_speech_is_said_and_a_good_take_follows(
     await caller.choose("1")
     await caller.hang_up()
     await clone_when(studio, clone, CloneStatus.ANALYZING)
+
+
+async def test_the_last_take_cannot_be_recorded_again(studio: Studio, carrier: ScriptedCarrier, user: User) -> None:
+    clone, caller = await ring(studio, carrier, user)
+    await caller.agree()
+    for _ in range(1, MAX_TAKES):
+        await caller.stay_silent()
+    await caller.speak(spoken())
+    offered = await caller.listened()
+    assert isinstance(offered, Choose)
+    assert await caller.choose("3") == replace(offered, attempt=2)
+    await caller.choose("1", 2)
+    await caller.hang_up()
+    await clone_when(studio, clone, CloneStatus.ANALYZING)
+
+
+async def test_the_take_that_was_chosen_is_used_whatever_turns_up_later(studio: Studio, user: User) -> None:
+    clone = await new_take(studio, user, CloneStatus.RECORDED)
+    async with studio.database.transaction() as unit:
+        stray = Recording(user_id=user.id, clone_id=clone.id, take=2, judged_at=now())
+        unit.add(stray)
+    await studio.workflows.start(clone_workflow, clone.id)
+    await clone_when(studio, clone, CloneStatus.ANALYZING)
+    assert [take.kept for take in await takes_of(studio, clone)] == [True, False]
 
 
 async def test_silence_into_the_phone_ends_after_enough_takes(
@@ -285,7 +310,7 @@ async def test_a_second_take_that_was_cut_off_is_looked_for(
     await caller.agree()
     await caller.speak(murmur())
     assert isinstance(await caller.listened(), Record)
-    carrier.record(caller.sid, spoken())
+    carrier.record(caller.sid, spoken(), late=True)
     await caller.hang_up()
     await clone_when(studio, clone, CloneStatus.ANALYZING)
     assert [take.kept for take in await takes_of(studio, clone)] == [False, True]

@@ -11,7 +11,6 @@ import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import psycopg
 import pytest
 from sqlmodel import select
 
@@ -21,11 +20,12 @@ from providers.manager import ProviderRegistry
 from studio import workflows
 from studio.states import AudioFormat, CallPurpose, CallStatus, SynthesisStatus
 from studio.studio import Studio, StudioSettings, open_studio
-from studio.tables import Clone, Executor, User
+from studio.tables import Clone, Executor, Synthesis, User
 from studio.workflows import DEAD_AFTER_SECONDS
 from tests.providers.tone import ToneProvider
 from tests.studio.carrier import ScriptedCarrier
 from tests.studio.people import PATIENCE, call_when, clone_when, new_user, speech_over, workflow_over
+from tests.studio.troubles import cut_off, somebody_waits
 
 
 async def executors(studio: Studio) -> list[str]:
@@ -172,18 +172,27 @@ async def test_the_database_may_be_away_for_a_while(
     carrier: ScriptedCarrier,
     postgres_url: str,
 ) -> None:
-    """Every connection breaks while the provider works: the step is done again, and then all goes on."""
+    """The connection breaks in the middle of a transaction: the step is done again."""
     async with open_studio(replace(settings, database_url=postgres_url), providers, carrier) as studio:
         user = await new_user(studio)
         provider.speaking.hold()
         synthesis = await studio.speech.start(user.id, "tone:low", "one two", AudioFormat.WAV, SpeechOptions())
         await asyncio.wait_for(provider.speaking.reached(), PATIENCE)
-        async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as admin:
-            await admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        provider.speaking.open()
+        async with studio.database.transaction() as unit:
+            await unit.get_one(Synthesis, synthesis.id, with_for_update=True)
+            provider.speaking.open()
+            await cut_off(postgres_url, *await somebody_waits(postgres_url))
         done = await speech_over(studio, synthesis)
         assert done.status is SynthesisStatus.DONE
         assert done.seconds == pytest.approx(0.2)
+        assert len(provider.spoken) == 2
+
+
+async def test_work_that_begins_while_it_closes_is_not_begun(
+    settings: StudioSettings, providers: ProviderRegistry, carrier: ScriptedCarrier
+) -> None:
+    async with open_studio(settings, providers, carrier) as studio:
+        with studio.workflows.running():
+            pass
+    with pytest.raises(asyncio.CancelledError), studio.workflows.running():
+        pass

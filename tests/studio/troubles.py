@@ -1,4 +1,4 @@
-"""Things that fail a few times before they work."""
+"""Things that fail a few times before they work, and databases that are waited for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import psycopg
 import pytest
+
+from tests.studio.people import PATIENCE
 
 
 def fail_first(monkeypatch: pytest.MonkeyPatch, target: object, method: str, *errors: Exception) -> asyncio.Event:
@@ -24,3 +27,26 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, target: object, method: str, *er
 
     monkeypatch.setattr(target, method, fails)
     return worked
+
+
+async def somebody_waits(postgres_url: str) -> list[int]:
+    """Wait until a connection to this database waits for a lock; the process ids of those that do."""
+    async with (
+        asyncio.timeout(PATIENCE),
+        await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection,
+    ):
+        while True:
+            found = await connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            waiting = [int(row[0]) for row in await found.fetchall()]
+            if waiting:
+                return waiting
+            await asyncio.sleep(0.02)
+
+
+async def cut_off(postgres_url: str, *backends: int) -> None:
+    """Break these connections from the server's side."""
+    async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
+        for backend in backends:
+            await connection.execute("SELECT pg_terminate_backend(%s)", [backend])
