@@ -134,9 +134,8 @@ class Database:
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         engine = create_engine(self.url.set(drivername="sqlite") if self.sqlite else self.url)
         if self.sqlite:
-            # So that a migration that is cut short leaves nothing behind. References are not held to meanwhile: Alembic
-            # changes a table by copying it, and dropping the old one would delete what refers to it.
-            event.listen(engine, "connect", _begin_no_transactions)
+            # So that a migration that is cut short leaves nothing behind. `_prepare_sqlite` is not for this: Alembic
+            # changes a table by copying it, and where references are held to, dropping the old one would delete others.
             event.listen(engine, "begin", _begin_sqlite)
         try:
             with engine.connect() as connection, self._migration_lock(connection):
@@ -214,12 +213,8 @@ class _SqliteConnection(sqlite3.Connection):
         super().close()
 
 
-def _begin_no_transactions(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # or else the driver begins some of its own, and commits before a new table
-
-
-def _prepare_sqlite(connection: Any, record: Any) -> None:
-    _begin_no_transactions(connection, record)
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions of its own
     cursor = connection.cursor()
     for pragma in ("journal_mode = WAL", f"busy_timeout = {_SQLITE_BUSY_MS}", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")

@@ -85,6 +85,25 @@ async def test_the_callback_may_overtake_the_answer(studio: Studio, carrier: Scr
     assert (await caller.row()).sid == "CA1"
 
 
+async def test_a_callback_at_the_last_moment(
+    settings: StudioSettings, providers: ProviderRegistry, carrier: ScriptedCarrier
+) -> None:
+    """It came when nobody would have waited for it any longer."""
+    times = replace(settings.call_times, uncertain=0.0)
+    async with open_studio(replace(settings, call_times=times), providers, carrier) as studio:
+        user = await new_user(studio, "+14155550101", proven=True)
+        carrier.placing.hold()
+        carrier.fail("place_call", CarrierUnavailable("it timed out"))
+        clone = await studio.clones.start(user.id, "Me")
+        await asyncio.wait_for(carrier.placing.reached(), PATIENCE)
+        caller = Caller(studio, carrier, clone, "CA1")
+        await caller.agree()
+        carrier.placing.open()
+        await caller.status(CallStatus.BUSY)
+        failed = await clone_when(studio, clone, CloneStatus.FAILED)
+        assert failed.failure_code == FailureCode.HUNG_UP_EARLY
+
+
 # ── lost callbacks ───────────────────────────────────────────────────────────
 
 

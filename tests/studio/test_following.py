@@ -11,6 +11,7 @@ from studio.moves import move_clone
 from studio.states import CloneStatus
 from studio.studio import Studio
 from studio.tables import Clone, User
+from tests.providers.tone import Gate
 from tests.studio.people import PATIENCE, new_take
 
 
@@ -22,6 +23,10 @@ def studio(rows_only: Studio) -> Studio:
 async def move(studio: Studio, clone: Clone, status: CloneStatus) -> None:
     async with studio.database.transaction() as unit:
         move_clone(unit, await unit.get_one(Clone, clone.id), status)
+
+
+async def present_state(studio: Studio, clone: Clone) -> CloneStatus:
+    return (await anext(studio.clones.follow(clone.user_id, clone.id))).status
 
 
 async def watched(studio: Studio, count: int) -> None:
@@ -109,6 +114,30 @@ async def test_a_crowd_of_subscribers_reads_a_change_once(
         assert await asyncio.gather(*subscribers) == [[CloneStatus.RECORDED, CloneStatus.FAILED]] * 50
     assert reads == 1
     assert studio.hub.watched == 0
+
+
+async def test_a_late_subscriber_does_not_share_an_old_read(
+    studio: Studio, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = await new_take(studio, user, CloneStatus.RECORDED)
+    gate = Gate()
+    gate.hold()
+    get = studio.clones.get
+
+    async def slowly(owner: str, row_id: str) -> Clone | None:
+        row = await get(owner, row_id)
+        await gate.passage()
+        return row
+
+    monkeypatch.setattr(studio.clones, "get", slowly)
+    early = asyncio.create_task(present_state(studio, clone))
+    await asyncio.wait_for(gate.reached(), PATIENCE)
+    await move(studio, clone, CloneStatus.ANALYZING)
+    late = asyncio.create_task(present_state(studio, clone))
+    await watched(studio, 2)
+    gate.open()
+    assert await early is CloneStatus.RECORDED
+    assert await late is CloneStatus.ANALYZING
 
 
 async def test_subscribers_that_leave_take_nobody_along(studio: Studio, user: User) -> None:
