@@ -30,8 +30,9 @@ from bench.figures import Figure, at_most, percentile
 
 CALLS = 20
 SUBSCRIBERS = 100
-ROUNDS = 30  # of the hold loop, for each call
+ROUNDS = 60  # of the hold loop, for each call
 WARMING = 20.0  # seconds in which the first call of a service has its models loaded
+SPREAD = 10.0  # seconds in which the calls are answered, one after the other
 PAUSE = 0.5  # seconds between a call's webhooks: four times as often as in reality
 _ACCOUNT, _TOKEN = "AC" + "b" * 32, "0123456789abcdef0123456789abcdef"
 
@@ -128,7 +129,7 @@ async def _webhooks(client: httpx.AsyncClient, server: str, calls: Sequence[Call
     async def one(call: Call) -> tuple[list[float], list[float]]:
         carrier = Carrier(client, server, call)
         took, base = [], []
-        await asyncio.sleep(secrets.randbelow(1000) / 1000 * PAUSE)
+        await asyncio.sleep(secrets.randbelow(1000) / 1000 * SPREAD)
         async for ms in carrier.up_to_review():
             took.append(ms)
             await asyncio.sleep(PAUSE)
