@@ -21,6 +21,12 @@ from tests.studio.people import new_user
 QUICK = CallTimes(poll=0.1, fetch=0.3, late=0.3, uncertain=0.5)
 
 
+@pytest.fixture(autouse=True)
+def quick_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left behind is found soon."""
+    monkeypatch.setattr("studio.workflows.HEARTBEAT_SECONDS", 0.25)
+
+
 @pytest.fixture
 def carrier() -> ScriptedCarrier:
     return ScriptedCarrier()

@@ -11,6 +11,7 @@ from studio.mistakes import Mistake, MistakeCode
 from studio.studio import Studio
 from studio.tables import Session, Token, User, new_id, now
 from tests.studio.people import new_user
+from tests.studio.troubles import code_of
 
 PASSWORD = "correct horse"
 PHONE = "+14155552671"
@@ -19,12 +20,6 @@ PHONE = "+14155552671"
 @pytest.fixture
 def studio(rows_only: Studio) -> Studio:
     return rows_only
-
-
-async def code_of(attempt: object) -> MistakeCode:
-    with pytest.raises(Mistake) as caught:
-        await attempt  # type: ignore[misc]
-    return caught.value.code
 
 
 async def test_signing_up_and_logging_in(studio: Studio) -> None:

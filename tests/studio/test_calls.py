@@ -15,6 +15,7 @@ from studio.studio import Studio, StudioSettings, open_studio
 from studio.tables import Call, Clone, Consent, User, now
 from tests.studio.carrier import ScriptedCarrier
 from tests.studio.people import call_when, new_user
+from tests.studio.troubles import code_of
 
 PHONE = "+14155550101"
 
@@ -45,12 +46,6 @@ async def called(studio: Studio, user: User, phone: str, ago: timedelta = timede
     call = await order(studio, user, phone)
     await end(studio, call, ago)
     return call
-
-
-async def code_of(attempt: object) -> MistakeCode:
-    with pytest.raises(Mistake) as caught:
-        await attempt  # type: ignore[misc]
-    return caught.value.code
 
 
 async def test_a_proven_number_needs_no_code(studio: Studio, user: User) -> None:

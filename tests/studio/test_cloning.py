@@ -9,6 +9,7 @@ import pytest
 from sqlmodel import col, select
 
 from audio.wav import read_wav
+from providers.contract import Artefact
 from providers.manager import ProviderRegistry
 from studio.cloning import clone_workflow
 from studio.desk import MAX_TAKES, AskConsent, Choose, Goodbye, GoodbyeReason, Hold, Record, RecordWhy
@@ -68,7 +69,9 @@ async def test_the_whole_story(
         assert (voice.name, voice.provider, voice.clone_id, voice.similarity) == ("Me", "tone", clone.id, 0.75)
         speakable = await studio.voices.speakable(user.id, done.voice_id)
         assert speakable is not None
-        assert float(speakable[1].data) == pytest.approx(pitch_of(read_wav(spoken())))  # type: ignore[union-attr]
+        _, artefact = speakable
+        assert isinstance(artefact, Artefact)
+        assert float(artefact.data) == pytest.approx(pitch_of(read_wav(spoken())))
 
         # What was agreed to is kept, in the words that were said.
         (consent,) = await studio.clones.consents(user.id, [clone.id])

@@ -1,4 +1,4 @@
-"""Things that fail a few times before they work, and databases that are waited for."""
+"""Things that fail, are refused, or are waited for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from studio.mistakes import Mistake, MistakeCode
 from tests.studio.people import PATIENCE
 
 
@@ -27,6 +28,13 @@ def fail_first(monkeypatch: pytest.MonkeyPatch, target: object, method: str, *er
 
     monkeypatch.setattr(target, method, fails)
     return worked
+
+
+async def code_of(attempt: Awaitable[object]) -> MistakeCode:
+    """With which code it is refused."""
+    with pytest.raises(Mistake) as caught:
+        await attempt
+    return caught.value.code
 
 
 async def somebody_waits(postgres_url: str) -> list[int]:
