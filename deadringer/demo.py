@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from audio.pcm import Pcm
 from audio.wav import BadAudio, read_audio_file, read_wav
@@ -139,7 +140,7 @@ class _Story:
     async def _follow(self, clone_id: str) -> str:
         """The clone's states as its subscription tells them; the id of the voice."""
         url = self._server.replace("http", "ws", 1) + "/graphql"
-        async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
+        async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")]) as socket:
             payload = {"authorization": f"Bearer {self._token}"}
             await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
             subscribe = {"query": _CLONE, "variables": {"id": clone_id}}

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, text
 from sqlmodel import col, func, select
 
 from studio.database import Database, Unit
@@ -95,6 +95,6 @@ class Calls(Repository[Call]):
         # A number that has been changed since has to be proven again.
         return user.phone != phone and (await unit.exec(statement)).first() is not None
 
-    async def _count(self, unit: Unit, *conditions: object, since: timedelta) -> int:
-        statement = select(func.count()).select_from(Call).where(*conditions, col(Call.created_at) > now() - since)  # type: ignore[arg-type]
+    async def _count(self, unit: Unit, *conditions: ColumnElement[bool] | bool, since: timedelta) -> int:
+        statement = select(func.count()).select_from(Call).where(*conditions, col(Call.created_at) > now() - since)
         return (await unit.exec(statement)).one()
