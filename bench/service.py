@@ -42,10 +42,9 @@ async def main() -> list[Figure]:
     async with _exchange() as exchange, _service(exchange) as (server, seconds):
         figures.append(at_most("service start, no models loaded", seconds, 3.0, "s"))
         async with httpx.AsyncClient(base_url=server, timeout=30) as client:
-            calls = [await _started_call(server, 0)]
+            await _started_call(server, 0)
             await asyncio.sleep(WARMING)
-            calls += await asyncio.gather(*(_started_call(server, number) for number in range(1, CALLS)))
-            latencies, base = await _webhooks(client, server, calls)
+            latencies, base = await _webhooks(client, server, await _started_calls(server, 1), SPREAD)
             p99, base_p99 = percentile(latencies, 99), percentile(base, 99)
             name = (
                 f"webhook answers with {CALLS} calls in progress, one of each every {PAUSE} s, p99 of {len(latencies)}"
@@ -53,10 +52,21 @@ async def main() -> list[Figure]:
             figures.append(at_most(name, p99, 50, "ms"))
             figures.append(Figure("… p50", f"{percentile(latencies, 50):.3g} ms"))
             figures.append(Figure("… p99 beside an empty answer (/healthz) in the same run", f"× {p99 / base_p99:.1f}"))
-            late = await _subscribers(server, client, await _started_call(server, CALLS))
+            late = await _subscribers(server, client, await _started_call(server, 1 + CALLS))
             name = f"state change → subscriber, {SUBSCRIBERS} subscribers, p95 of {len(late)}"
             figures.append(at_most(name, percentile(late, 95), 50, "ms"))
             figures.append(Figure("… p50", f"{percentile(late, 50):.3g} ms"))
+    # Another service: one lets only so many people sign up from one address.
+    async with (
+        _exchange() as exchange,
+        _service(exchange) as (server, _),
+        httpx.AsyncClient(base_url=server, timeout=30) as client,
+    ):
+        await _started_call(server, 0)
+        await asyncio.sleep(WARMING)
+        together, _ = await _webhooks(client, server, await _started_calls(server, 1), PAUSE)
+        name = f"webhook answers when all {CALLS} calls begin within {PAUSE} s and go on in step, p99"
+        figures.append(at_most(name, percentile(together, 99), 50, "ms"))
     return figures
 
 
@@ -123,13 +133,20 @@ class Carrier:
         yield await self.post("take", RecordingSid=sid, RecordingDuration="25", Digits="1")
 
 
-async def _webhooks(client: httpx.AsyncClient, server: str, calls: Sequence[Call]) -> tuple[list[float], list[float]]:
-    """How long the answers took, in ms: of the calls' webhooks, and of as many requests for nothing in between."""
+async def _started_calls(server: str, first: int) -> Sequence[Call]:
+    return await asyncio.gather(*(_started_call(server, number) for number in range(first, first + CALLS)))
+
+
+async def _webhooks(
+    client: httpx.AsyncClient, server: str, calls: Sequence[Call], spread: float
+) -> tuple[list[float], list[float]]:
+    """How long the answers took, in ms: of the calls' webhooks, and of as many requests for nothing in between. The
+    calls are answered within `spread` seconds."""
 
     async def one(call: Call) -> tuple[list[float], list[float]]:
         carrier = Carrier(client, server, call)
         took, base = [], []
-        await asyncio.sleep(secrets.randbelow(1000) / 1000 * SPREAD)
+        await asyncio.sleep(secrets.randbelow(1000) / 1000 * spread)
         async for ms in carrier.up_to_review():
             took.append(ms)
             await asyncio.sleep(PAUSE)
