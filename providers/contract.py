@@ -7,7 +7,7 @@ process can speak it. Capabilities are not declared; a provider has those whose 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -61,6 +61,14 @@ class Gone(ProviderError):
 
 # ── values ───────────────────────────────────────────────────────────────────
 
+Permit = Callable[[], Awaitable[None]]
+"""Leave to do what must not be done twice. It returns while the work is ours, and raises `asyncio.CancelledError` (let
+it through) when another process has taken it over."""
+
+
+async def _granted() -> None:
+    """For who works alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -106,6 +114,9 @@ class CloneRequest:
     `label` is unique to this clone and the same on every try: a provider that keeps voices marks them with it.
     `recording` is as it came over the phone; `cleaned` is there where cleaning made it sound better, which does not
     mean that it shows the speaker better: each provider takes the one that suits it.
+    `tried_before`: an earlier try was cut off and may still have its effect. Who makes voices elsewhere looks for one
+    with this label, and gives it time to appear, before making another.
+    `permit` is awaited right before the request that makes a voice.
     """
 
     label: str
@@ -113,6 +124,8 @@ class CloneRequest:
     recording: Pcm
     cleaned: Pcm | None = None
     language: str | None = None
+    tried_before: bool = False
+    permit: Permit = _granted
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +153,18 @@ class SpeechOptions:
 
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
-    """`voice` is the key of a built-in voice, or the artefact of a cloned one."""
+    """`voice` is the key of a built-in voice, or the artefact of a cloned one.
+
+    `live`: somebody waits for every word, so quickness goes before quality. `phone`: it is heard over a telephone, of
+    which 8 kHz arrive.
+    """
 
     text: str
     voice: str | Artefact
     language: str | None = None
     options: SpeechOptions = field(default_factory=SpeechOptions)
+    live: bool = False
+    phone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +254,28 @@ class Cloner(Provider, Protocol):
 
     async def delete_voice(self, artefact: Artefact) -> None:
         """Remove what the provider keeps of a voice. A voice that is already gone is no error."""
+        ...
+
+    async def discard(self, label: str) -> None:
+        """Remove what tries to clone under this label may have left: the clone came to nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What an examination found: whether it is as it should be, and in words what it is or what to do about it."""
+
+    what: str
+    good: bool
+    words: str
+
+
+@runtime_checkable
+class Examined(Provider, Protocol):
+    """A provider that can tell an operator (`deadringer doctor`) step by step what works."""
+
+    def examine(self) -> AsyncIterator[Check]:
+        """Ask what is needed for an answer, live, and spend nothing. Raises nothing: what goes wrong is a finding."""
         ...
 
 

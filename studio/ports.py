@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,15 +34,22 @@ class RecordingUnusable(CarrierError):
     """What the carrier sent is no recording: wrong type, cut short, too large, empty."""
 
 
+async def _granted() -> None:
+    """For who works alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallOrder:
-    """A call to place. Everything that the carrier reports about it comes back under `call_id`."""
+    """A call to place. Everything that the carrier reports about it comes back under `call_id`. `permit` is awaited
+    right before the carrier is asked; it raises `asyncio.CancelledError` when another process has taken the work over.
+    """
 
     call_id: str
     phone: str
     purpose: CallPurpose
     ring_seconds: int = 60
     time_limit: int = 600
+    permit: Callable[[], Awaitable[None]] = _granted
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,9 @@ class LocalProvider:
     async def delete_voice(self, artefact: Artefact) -> None:
         """Nothing is kept here of a voice: the artefact is all there is of it."""
 
+    async def discard(self, label: str) -> None:
+        """Nothing is kept here of a clone."""
+
     @cached_property
     def _cloner(self) -> StyleCloner:
         from providers.local.cloning.cloner import StyleCloner

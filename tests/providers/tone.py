@@ -124,7 +124,7 @@ class ToneProvider:
         failing: raised by the next clone and before the next word, while it is set.
         unavailable: the reason given by `health`, or None.
         quota: what `clone_quota` answers.
-        cloned, spoken, deleted: what was asked for, in order.
+        cloned, spoken, deleted, discarded: what was asked for, in order.
     """
 
     minimum_speech = 1.0
@@ -143,6 +143,7 @@ class ToneProvider:
         self.cloned: list[CloneRequest] = []
         self.spoken: list[SpeechRequest] = []
         self.deleted: list[Artefact] = []
+        self.discarded: list[str] = []
 
     @hookimpl
     def register_providers(self, register: Register) -> None:
@@ -164,6 +165,7 @@ class ToneProvider:
     async def clone(self, request: CloneRequest) -> ClonedVoice:
         self.cloned.append(request)
         await self.cloning.passage()
+        await request.permit()
         self._fail_if_told()
         pitch = pitch_of(request.recording)
         return ClonedVoice(Artefact(ARTEFACT_KIND, str(pitch).encode()), similarity=0.75, notes=(f"{pitch:.0f} Hz",))
@@ -171,6 +173,9 @@ class ToneProvider:
     async def delete_voice(self, artefact: Artefact) -> None:
         self.deleted.append(artefact)
         await self.deleting.passage()
+
+    async def discard(self, label: str) -> None:
+        self.discarded.append(label)
 
     async def voices(self) -> Sequence[VoiceInfo]:
         return [VoiceInfo(key, f"A {key} tone", "en-US", ("<beep>",)) for key in PITCHES]
