@@ -28,7 +28,8 @@ header, in pieces of at most 8000 bytes (one second). `protocol.py` defines each
 
 | from the phone | meaning |
 |---|---|
-| `answer`, `decline` | for the ringing call; a declined call ends as `busy` or, on a broken line, `failed` |
+| `answer` | for the ringing call; `by` says who answers, for machine detection |
+| `decline` | for the ringing call, which ends as `busy` or, on a broken line, `failed` |
 | `keys` | digits, `*` and `#` pressed on the keypad |
 | `hang-up` | for the call in progress |
 | binary frames | what the person says; used while `recording`, dropped otherwise |

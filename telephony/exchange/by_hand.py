@@ -17,7 +17,8 @@ from telephony.exchange.protocol import SAMPLE_RATE, Registered
 HELP = """\
 answer       pick up            decline     the caller finds the line busy
 1, 4821, #   press keys         say FILE    speak a WAV or FLAC file into the running recording
-hang up      end the call       quit        switch the phone off"""
+hang up      end the call       quit        switch the phone off
+machine      let an answering machine pick up"""
 
 
 async def run_by_hand(
@@ -64,6 +65,8 @@ async def _obey(phone: Phone, commands: AsyncIterator[str], show: Callable[[str]
                     return
                 case ["answer"]:
                     await phone.answer()
+                case ["machine"]:
+                    await phone.answer("machine")
                 case ["decline"]:
                     await phone.decline()
                 case ["hang", "up"]:

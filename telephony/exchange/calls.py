@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
+from telephony.exchange.detection import MachineDetection
 from telephony.exchange.errors import CallError
 from telephony.exchange.store import Stored
 from telephony.exchange.webhooks import Method
@@ -78,7 +79,11 @@ class Instructions(BaseModel):
     status_callback_events: frozenset[str] = frozenset({"completed"})
     timeout: float = 60
     time_limit: float = 14400
-    detect_machine: bool = False
+    machine_detection: MachineDetection | None = None
+    async_amd: bool = False
+    """Whether the call goes on while it is found out who answered."""
+    async_amd_callback: str = ""
+    async_amd_callback_method: Method = "POST"
 
 
 class Call(Stored):
@@ -92,6 +97,8 @@ class Call(Stored):
     """When the exchange began to dial."""
     ended: datetime | None = None
     answered: bool = False
+    answered_by: str | None = None
+    """As machine detection calls it, once it knows."""
     seconds: float = 0
     """How long it was answered, in simulated seconds, once it is over."""
     error_code: int | None = None
@@ -140,7 +147,7 @@ class Call(Stored):
             "end_time": rfc2822(self.ended),
             "duration": str(round(self.seconds)) if self.status.is_final else None,
             "direction": DIRECTION,
-            "answered_by": "human" if self.instructions.detect_machine and self.answered else None,
+            "answered_by": self.answered_by,
             "api_version": API_VERSION,
             "parent_call_sid": None,
             "phone_number_sid": None,
@@ -170,8 +177,8 @@ class Call(Stored):
             "From": caller,
             "To": to,
         }
-        if self.instructions.detect_machine and self.answered:
-            parameters["AnsweredBy"] = "human"
+        if self.answered_by is not None and not self.instructions.async_amd:
+            parameters["AnsweredBy"] = self.answered_by
         return parameters
 
     def status_callback_parameters(self) -> dict[str, str] | None:

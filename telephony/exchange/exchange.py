@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from telephony.exchange.callbacks import Callbacks
 from telephony.exchange.calls import Call, CallStatus, Instructions, masked
 from telephony.exchange.clock import Clock
+from telephony.exchange.detection import MachineDetection, detect
 from telephony.exchange.errors import EXCHANGE_FAILURE, ApiError, CallError
 from telephony.exchange.execution import Execution, Services
 from telephony.exchange.interruption import HungUp, Interrupted, Interruption, Redirected, Stopped
@@ -182,9 +183,15 @@ class Exchange:
         )
         execution = Execution(call, line, interruption, self._services)
         asked = call.instructions
+        document = Document(asked.url, asked.method, twiml=asked.twiml)
+        detecting: asyncio.Task[None] | None = None
         problem: CallError | None = None
         try:
-            await execution.run(Document(asked.url, asked.method, twiml=asked.twiml))
+            if asked.machine_detection is not None:
+                detecting = self._in_background(self._detect_machine(call, asked.machine_detection, line))
+                if not asked.async_amd:
+                    document = await self._held_back(document, detecting, interruption)
+            await execution.run(document)
         except Interrupted:
             pass
         except CallError as error:
@@ -197,6 +204,8 @@ class Exchange:
             logger.exception("call %s broke off", call.sid)
         finally:
             time_limit.cancel()
+            if detecting is not None:
+                detecting.cancel()
         seconds = self.clock.since(answered)
         self._move(call, CallStatus.COMPLETED, seconds=seconds, error=problem)
         await line.end(
@@ -210,6 +219,33 @@ class Exchange:
         )
         if execution.farewell is not None:
             self._in_background(self._bid_farewell(call, execution.farewell))
+
+    async def _held_back(
+        self, document: Document, detecting: asyncio.Task[None], interruption: Interruption
+    ) -> Document:
+        """What to carry out when it is known who answered; instructions that come by the API do not wait for that."""
+        try:
+            await interruption.wait(detecting)
+        except Redirected as redirection:
+            interruption.clear()
+            return redirection.document
+        return document
+
+    async def _detect_machine(self, call: Call, mode: MachineDetection, line: Line) -> None:
+        found, seconds = detect(line.picked_up_by, mode)
+        await self.clock.sleep(seconds)
+        call.answered_by = found
+        self.calls.save(call)
+        logger.info("call %s was answered by %s", call.sid, found)
+        asked = call.instructions
+        if asked.async_amd and asked.async_amd_callback:
+            parameters = {
+                "AccountSid": call.account_sid,
+                "CallSid": call.sid,
+                "AnsweredBy": found,
+                "MachineDetectionDuration": str(round(1000 * seconds)),
+            }
+            self._callbacks.post(call.sid, asked.async_amd_callback, asked.async_amd_callback_method, parameters)
 
     async def _bid_farewell(self, call: Call, document: Document) -> None:
         parameters = call.webhook_parameters() | dict(document.parameters)

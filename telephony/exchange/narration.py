@@ -39,6 +39,13 @@ _RECORDED = {
     "redirected": "the call went on elsewhere",
 }
 
+_ANSWERING = {
+    "human": "Answering",
+    "machine": "An answering machine picks up",
+    "fax": "A fax machine picks up",
+    "unknown": "Answering without a word",
+}
+
 
 def describe(message: FromExchange | FromPhone) -> str | None:
     """One line, or None for what needs no words."""
@@ -71,7 +78,7 @@ def describe(message: FromExchange | FromPhone) -> str | None:
         case Problem():
             return f"That does not work now: {message.message}"
         case Answer():
-            return "Answering"
+            return _ANSWERING[message.by]
         case Decline():
             return "Declining"
         case PressKeys():

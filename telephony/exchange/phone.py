@@ -21,6 +21,7 @@ from telephony.exchange.protocol import (
     FromExchange,
     FromPhone,
     HangUp,
+    PickedUpBy,
     PressKeys,
     Recorded,
     Recording,
@@ -106,8 +107,8 @@ class Phone:
                 raise PhoneError(f"another phone took the number {self.number}")
         return message
 
-    async def answer(self) -> None:
-        await self._tell(Answer())
+    async def answer(self, by: PickedUpBy = "human") -> None:
+        await self._tell(Answer(by=by))
 
     async def decline(self, *, broken: bool = False) -> None:
         """Refuse the ringing call: the caller finds the line busy, or with `broken` that the call failed."""

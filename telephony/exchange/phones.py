@@ -19,6 +19,7 @@ from telephony.exchange.protocol import (
     FromExchange,
     FromPhone,
     HangUp,
+    PickedUpBy,
     PressKeys,
     Problem,
     Registered,
@@ -67,6 +68,8 @@ class Line:
         self.number = number
         self.ear: Ear | None = None
         """Who gets the keys and the sound just now."""
+        self.picked_up_by: PickedUpBy = "human"
+        """Who answered the call that it is in."""
         self._socket = socket
         self._leg: _Leg | None = None
         self._outbox: asyncio.Queue[str | bytes | None] = asyncio.Queue(OUTBOX)
@@ -175,6 +178,8 @@ class Line:
             case Answer() | Decline():
                 if leg is None or leg.result.done():
                     return "the phone does not ring"
+                if isinstance(message, Answer):
+                    self.picked_up_by = message.by
                 leg.result.set_result("answer" if isinstance(message, Answer) else message.reason)
             case PressKeys() | HangUp() if leg is None or not leg.answered:
                 return "the phone is in no call"

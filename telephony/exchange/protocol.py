@@ -17,6 +17,8 @@ CLOSE_REPLACED = 4001
 """WebSocket close code: a newer phone took the number."""
 
 Keys = Annotated[str, Field(pattern=r"^[0-9*#]+$", max_length=64)]
+PickedUpBy = Literal["human", "machine", "fax", "unknown"]
+"""Who answers: a person, an answering machine, a fax machine, or somebody who says nothing."""
 
 
 class Message(BaseModel):
@@ -162,7 +164,10 @@ FromExchange = (
 
 
 class Answer(Message):
+    """`by` is what machine detection is to find."""
+
     event: Literal["answer"] = "answer"
+    by: PickedUpBy = "human"
 
 
 class Decline(Message):

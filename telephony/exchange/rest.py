@@ -1,4 +1,4 @@
-"""The REST API, as far as the Twilio SDK needs it for calls and recordings.
+"""The REST API, as far as the Twilio SDK needs it for calls, recordings, and questions about the account.
 
 Paths, fields, bodies and error codes are those of Twilio's API, version 2010-04-01.
 """
@@ -10,79 +10,25 @@ import binascii
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from telephony.exchange.calls import API_VERSION, Call, CallStatus, Instructions
+from telephony.exchange import account
+from telephony.exchange.asked import Asked, page_of
+from telephony.exchange.calls import API_VERSION, CallStatus, Instructions
+from telephony.exchange.detection import MachineDetection
 from telephony.exchange.errors import ApiError
 from telephony.exchange.exchange import Exchange
-from telephony.exchange.recordings import Recording
-from telephony.exchange.webhooks import Document, Method, is_http_url
+from telephony.exchange.webhooks import Document
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_TWIML_CHARACTERS = 4000
-MAX_PAGE = 1000
 E164 = re.compile(r"\+[1-9]\d{6,14}")
 EVENTS = {"initiated", "ringing", "answered", "completed"}
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """An authenticated request."""
-
-    request: Request
-    exchange: Exchange
-    form: Mapping[str, Sequence[str]]
-
-    def text(self, name: str, default: str = "") -> str:
-        return self.form.get(name, [default])[-1].strip()
-
-    def query(self, name: str) -> str | None:
-        return self.request.query_params.get(name) or None
-
-    def url(self, name: str, code: int, default: str = "") -> str:
-        """Raises:
-        ApiError: `code`, if it is given and no http or https URL.
-        """
-        url = self.text(name, default)
-        if url and not is_http_url(url):
-            raise ApiError(400, code, f"{name} is not a valid URL: {url}")
-        return url
-
-    def method(self, name: str, default: Method = "POST") -> Method:
-        match self.text(name, default).upper():
-            case "POST":
-                return "POST"
-            case "GET":
-                return "GET"
-        raise ApiError(400, 20001, f"{name} should be GET or POST")
-
-    def seconds(self, name: str, default: int, most: int) -> int:
-        text = self.text(name, str(default))
-        if not text.isdecimal() or not 1 <= int(text) <= most:
-            raise ApiError(400, 20001, f"{name} should be a whole number of seconds from 1 to {most}")
-        return int(text)
-
-    def call(self) -> Call:
-        call = self.exchange.calls.get(self.request.path_params["sid"])
-        if call is None:
-            raise self.not_found()
-        return call
-
-    def recording(self) -> Recording:
-        recording = self.exchange.recordings.get(self.request.path_params["sid"])
-        with_deleted = (self.query("IncludeSoftDeleted") or "").lower() == "true"
-        if recording is None or (recording.status == "deleted" and not with_deleted):
-            raise self.not_found()
-        return recording
-
-    def not_found(self) -> ApiError:
-        return ApiError(404, 20404, f"The requested resource {self.request.url.path} was not found")
 
 
 # ── calls ────────────────────────────────────────────────────────────────────
@@ -119,9 +65,23 @@ async def create_call(asked: Asked) -> Response:
         status_callback_events=events & EVENTS,
         timeout=asked.seconds("Timeout", 60, 600),
         time_limit=asked.seconds("TimeLimit", 14400, 86400),
-        detect_machine=bool(asked.text("MachineDetection")),
+        machine_detection=_machine_detection(asked),
+        async_amd=asked.text("AsyncAmd", "false").lower() == "true",
+        async_amd_callback=asked.url("AsyncAmdStatusCallback", 20001),
+        async_amd_callback_method=asked.method("AsyncAmdStatusCallbackMethod"),
     )
     return JSONResponse(asked.exchange.place(instructions).resource(), 201)
+
+
+def _machine_detection(asked: Asked) -> MachineDetection | None:
+    match asked.text("MachineDetection"):
+        case "":
+            return None
+        case "Enable":
+            return "Enable"
+        case "DetectMessageEnd":
+            return "DetectMessageEnd"
+    raise ApiError(400, 20001, "MachineDetection should be Enable or DetectMessageEnd")
 
 
 async def read_call(asked: Asked) -> Response:
@@ -154,7 +114,7 @@ async def list_calls(asked: Asked) -> Response:
         and (before is None or (call.started or call.created) <= before)
         and (after is None or (call.started or call.created) >= after)
     ]
-    return _page(asked, "calls", found)
+    return page_of(asked, "calls", found)
 
 
 # ── recordings ───────────────────────────────────────────────────────────────
@@ -168,7 +128,7 @@ async def list_recordings(asked: Asked) -> Response:
         for recording in asked.exchange.recordings.list(call_sid)
         if with_deleted or recording.status != "deleted"
     ]
-    return _page(asked, "recordings", found)
+    return page_of(asked, "recordings", found)
 
 
 async def read_recording(asked: Asked) -> Response:
@@ -194,22 +154,24 @@ async def recording_media(asked: Asked) -> Response:
 
 
 def routes(exchange: Exchange) -> list[Route]:
-    account = f"/{API_VERSION}/Accounts/{{account}}"
+    own = f"/{API_VERSION}/Accounts/{{account}}"
 
     def route(path: str, **handlers: Callable[[Asked], Awaitable[Response]]) -> list[Route]:
-        return [
-            Route(f"{account}/{path}", _endpoint(exchange, handler), methods=[method])
-            for method, handler in handlers.items()
-        ]
+        return [Route(path, _endpoint(exchange, handler), methods=[method]) for method, handler in handlers.items()]
 
     return [
-        *route("Calls.json", POST=create_call, GET=list_calls),
-        *route("Calls/{sid}/Recordings.json", GET=list_recordings),
-        *route("Calls/{sid}.json", GET=read_call, POST=update_call),
-        *route("Recordings.json", GET=list_recordings),
-        *route("Recordings/{sid}.json", GET=read_recording, DELETE=delete_recording),
-        *route("Recordings/{sid}.wav", GET=recording_media),
-        *route("Recordings/{sid}", GET=recording_media, DELETE=delete_recording),
+        *route(f"{own}.json", GET=account.read_account),
+        *route(f"{own}/Balance.json", GET=account.read_balance),
+        *route(f"{own}/IncomingPhoneNumbers.json", GET=account.list_numbers),
+        *route(f"{own}/OutgoingCallerIds.json", GET=account.list_verified_numbers),
+        *route("/v1/DialingPermissions/Countries/{country}", GET=account.read_dialing_permissions),
+        *route(f"{own}/Calls.json", POST=create_call, GET=list_calls),
+        *route(f"{own}/Calls/{{sid}}/Recordings.json", GET=list_recordings),
+        *route(f"{own}/Calls/{{sid}}.json", GET=read_call, POST=update_call),
+        *route(f"{own}/Recordings.json", GET=list_recordings),
+        *route(f"{own}/Recordings/{{sid}}.json", GET=read_recording, DELETE=delete_recording),
+        *route(f"{own}/Recordings/{{sid}}.wav", GET=recording_media),
+        *route(f"{own}/Recordings/{{sid}}", GET=recording_media, DELETE=delete_recording),
     ]
 
 
@@ -240,7 +202,7 @@ def _authenticate(request: Request, exchange: Exchange) -> None:
     settings = exchange.settings
     wanted = f"{settings.account_sid}:{settings.auth_token}".encode()
     known = kind.lower() == "basic" and secrets.compare_digest(given, wanted)
-    if not known or request.path_params["account"] != settings.account_sid:
+    if not known or request.path_params.get("account", settings.account_sid) != settings.account_sid:
         raise ApiError(401, 20003, "Authenticate")
 
 
@@ -254,37 +216,6 @@ async def _form(request: Request) -> Mapping[str, Sequence[str]]:
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=100)
     except ValueError:
         raise ApiError(400, 20001, "the request's body is not a form") from None
-
-
-def _page(asked: Asked, key: str, found: Sequence[Mapping[str, object]]) -> Response:
-    size = _whole(asked.query("PageSize"), 50, least=1, most=MAX_PAGE)
-    page = _whole(asked.query("Page"), 0, least=0, most=10**6)
-    shown = found[page * size : (page + 1) * size]
-    filters = {name: value for name, value in asked.request.query_params.items() if name not in ("Page", "PageSize")}
-    path = asked.request.url.path
-
-    def uri(number: int) -> str:
-        return f"{path}?{urlencode({**filters, 'PageSize': size, 'Page': number})}"
-
-    return JSONResponse(
-        {
-            key: shown,
-            "page": page,
-            "page_size": size,
-            "start": page * size,
-            "end": page * size + max(0, len(shown) - 1),
-            "uri": uri(page),
-            "first_page_uri": uri(0),
-            "previous_page_uri": uri(page - 1) if page else None,
-            "next_page_uri": uri(page + 1) if len(found) > (page + 1) * size else None,
-        }
-    )
-
-
-def _whole(text: str | None, default: int, *, least: int, most: int) -> int:
-    if text is None or not text.isdecimal():
-        return default
-    return min(max(int(text), least), most)
 
 
 def _moment(text: str | None) -> datetime | None:

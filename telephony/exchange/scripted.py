@@ -11,6 +11,7 @@ from typing import Literal
 from audio.pcm import Pcm
 from telephony.exchange.phone import Phone, PhoneError, line_sound
 from telephony.exchange.protocol import (
+    Answer,
     Answered,
     AwaitingKeys,
     Decline,
@@ -19,6 +20,7 @@ from telephony.exchange.protocol import (
     FromPhone,
     Gathering,
     HangUp,
+    PickedUpBy,
     Played,
     PressKeys,
     Recorded,
@@ -46,7 +48,7 @@ class Script:
     one. With none, or after it, the mouth is silent.
 
     `pick_up` says what happens when it rings: answer it, decline it (`busy`), be a broken line (`failed`), or let it
-    ring (`ignore`).
+    ring (`ignore`). `picked_up_by` says who answers, for a call that is to find out.
 
     `hang_up_after` ends the call early, at the first such point:
         `answer`: at once;
@@ -58,6 +60,7 @@ class Script:
     keys: Sequence[str] = ()
     speech: Sequence[Pcm] = ()
     pick_up: Literal["answer", "busy", "failed", "ignore"] = "answer"
+    picked_up_by: PickedUpBy = "human"
     hang_up_after: HangUpPoint | None = None
 
 
@@ -141,7 +144,8 @@ class _Caller:
     async def _pick_up(self) -> None:
         match self._script.pick_up:
             case "answer":
-                await self._phone.answer()
+                self._report(Answer(by=self._script.picked_up_by))
+                await self._phone.answer(self._script.picked_up_by)
             case "busy" | "failed" as reason:
                 self._report(Decline(reason=reason))
                 await self._phone.decline(broken=reason == "failed")

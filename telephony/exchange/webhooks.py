@@ -126,8 +126,8 @@ class WebhookClient:
                 "Accept": "*/*",
                 # The same for every attempt, so that the application can tell a retry from a second event.
                 "I-Twilio-Idempotency-Token": str(uuid.uuid4()),
-                # Not documented is whether a fragment is signed. It never reaches the application, which therefore
-                # could not check a signature over it: it is left out.
+                # Signed is "the full URL through the end of the query string" ("Security" in Twilio's documentation):
+                # a fragment is not part of that, and never reaches the application.
                 "X-Twilio-Signature": self._validator.compute_signature(address, signed),
                 **(headers or {}),
             },

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -45,24 +46,28 @@ def refusal(status: int, code: int, message: str = "no") -> Reply:
 
 
 class StandIn:
-    """Answers with `replies` in their order; the last one again and again."""
+    """Answers with `replies` in their order, the last one again and again; to a path of `at`, with what is there."""
 
     def __init__(self) -> None:
         self.url = ""
         self.received: list[Received] = []
         self.asked = asyncio.Event()
         self.replies: deque[Reply] = deque()
+        self.at: dict[str, Reply] = {}
         self._closing = asyncio.Event()
 
     def reply(self, *replies: Reply) -> None:
         self.replies = deque(replies)
+
+    def _next(self) -> Reply:
+        return self.replies.popleft() if len(self.replies) > 1 else self.replies[0]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (request := await _read(reader)) is not None:
                 self.received.append(request)
                 self.asked.set()
-                reply = self.replies.popleft() if len(self.replies) > 1 else self.replies[0]
+                reply = self.at.get(request.path) or self._next()
                 if reply.silent:
                     await self._closing.wait()
                 if reply.silent or reply.dropped:
@@ -88,10 +93,10 @@ class StandIn:
 
 
 @asynccontextmanager
-async def stand_in() -> AsyncIterator[StandIn]:
+async def stand_in(tls: ssl.SSLContext | None = None) -> AsyncIterator[StandIn]:
     service = StandIn()
-    server = await asyncio.start_server(service.serve, "127.0.0.1", 0)
-    service.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(service.serve, "127.0.0.1", 0, ssl=tls)
+    service.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield service
     finally:

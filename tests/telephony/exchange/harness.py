@@ -142,7 +142,7 @@ async def application() -> AsyncIterator[Application]:
 
 
 class _Rewriting(TwilioHttpClient):  # type: ignore[misc] # the SDK is not typed
-    """Sends what is meant for api.twilio.com to the exchange."""
+    """Sends what is meant for Twilio's hosts to the exchange."""
 
     def __init__(self, base_url: str) -> None:
         super().__init__(timeout=WITHIN)
@@ -150,7 +150,7 @@ class _Rewriting(TwilioHttpClient):  # type: ignore[misc] # the SDK is not typed
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> Any:
         parts = urlsplit(url)
-        assert parts.netloc == "api.twilio.com"
+        assert parts.netloc in ("api.twilio.com", "voice.twilio.com")
         return super().request(method, f"{self._base_url}{url.partition(parts.netloc)[2]}", *args, **options)
 
 

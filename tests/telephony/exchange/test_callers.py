@@ -164,6 +164,14 @@ async def test_declining_by_hand(exchange: ExchangeUnderTest) -> None:
     await person
 
 
+async def test_answering_machine_by_hand(exchange: ExchangeUnderTest, application: Application) -> None:
+    terminal = Terminal(("Ringing", "machine"), ("Call over", "quit"))
+    person = asyncio.create_task(by_hand(exchange, terminal))
+    await exchange.call(url=f"{application.url}/voice", machine_detection="Enable", timeout=600)
+    await person
+    assert application.received("/voice")[0].parameters["AnsweredBy"] == "machine_start"
+
+
 async def test_hanging_up_by_hand(exchange: ExchangeUnderTest) -> None:
     terminal = Terminal(("Ringing", "answer"), ("In the call", "hang  up"), ("Call over", "quit"))
     person = asyncio.create_task(by_hand(exchange, terminal))

@@ -233,12 +233,3 @@ async def test_endless_redirection_ends_with_the_time_limit(
     [end] = await phone
     assert end.status == "completed"
     assert len(application.received("/loop")) > 1
-
-
-async def test_application_is_told_that_a_human_answered_where_it_asked(
-    exchange: ExchangeUnderTest, application: Application
-) -> None:
-    phone = await pick_up(exchange, Script())
-    await exchange.call(url=f"{application.url}/voice", machine_detection="Enable")
-    await phone
-    assert (await application.wait_for("/voice"))[0].parameters["AnsweredBy"] == "human"
