@@ -60,11 +60,13 @@ def serve(
 
 
 @app.command()
-def doctor() -> None:
-    """Check what is set, missing, or out of reach, and say what to do about it."""
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Ask neither Twilio nor a provider's service.")] = False,
+) -> None:
+    """Check what is set, missing, or out of reach, and say what to do about it. Spends nothing."""
     from deadringer.doctor import examine
 
-    sys.exit(0 if _run(examine()) else 1)
+    sys.exit(0 if _run(examine(live=not offline)) else 1)
 
 
 @app.command()
@@ -87,12 +89,14 @@ def phone(
         str | None,
         typer.Option(help="Keys to press, one item each time some are wanted: 1,1,1 agrees, stops, and keeps."),
     ] = None,
+    machine: Annotated[bool, typer.Option("--machine", help="Be an answering machine.")] = False,
 ) -> None:
-    """Answer calls of the local exchange: by hand, or by a script (--say, --keys)."""
+    """Answer calls of the local exchange: by hand, or by a script (--say, --keys, --machine)."""
     from audio.wav import BadAudio, read_audio_file
     from telephony.exchange.by_hand import run_by_hand
     from telephony.exchange.narration import describe
     from telephony.exchange.phone import PhoneError
+    from telephony.exchange.protocol import PickedUpBy
     from telephony.exchange.scripted import Script, run_script
 
     def show(message: Any) -> None:
@@ -101,11 +105,12 @@ def phone(
             print(words, flush=True)
 
     try:
-        if say is None and keys is None:
+        if say is None and keys is None and not machine:
             _run(run_by_hand(exchange, number))
             return
         speech = [read_audio_file(path) for path in say or ()]
-        script = Script(keys=tuple((keys or "").split(",")), speech=speech)
+        answers: PickedUpBy = "machine" if machine else "human"
+        script = Script(keys=tuple((keys or "").split(",")), speech=speech, picked_up_by=answers)
         _run(run_script(exchange, number, script, listener=show))
     except (PhoneError, BadAudio, OSError) as problem:
         _refuse(str(problem))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sys
@@ -10,13 +11,20 @@ from dataclasses import dataclass
 from enum import Enum
 
 from rich.console import Console
+from rich.markup import escape
 
 from api.settings import Settings, SettingsError, read_settings
 from deadringer.exchange import is_loopback
+from providers.contract import Examined
 from providers.manager import load_providers
 from studio.database import Database
 from studio.hub import ChangeHub
+from studio.studio import DEFAULT_COUNTRIES
+from telephony.examination import examine as examine_twilio
 from telephony.settings import TelephonySettings
+
+_EXAMINATION_SECONDS = 20.0
+"""For a provider to find out whatever it wants to."""
 
 
 class Verdict(Enum):
@@ -32,18 +40,19 @@ class Finding:
     words: str
 
 
-async def examine(console: Console | None = None) -> bool:
-    """Print every finding; whether the service can be run."""
+async def examine(console: Console | None = None, *, live: bool = True) -> bool:
+    """Print every finding; whether the service can be run. Unless `live`, nobody on the network is asked, except the
+    database."""
     console = console or Console(highlight=False, soft_wrap=True)
     good = True
-    async for finding in _findings():
-        console.print(f"{finding.verdict.value} [bold]{finding.what}[/bold]: {finding.words}")
+    async for finding in _findings(live):
+        console.print(f"{finding.verdict.value} [bold]{escape(finding.what)}[/bold]: {escape(finding.words)}")
         good = good and finding.verdict is not Verdict.BAD
     console.print("\nAll that is needed is there." if good else "\nMend what is marked ✗, then run this again.")
     return good
 
 
-async def _findings() -> AsyncIterator[Finding]:
+async def _findings(live: bool) -> AsyncIterator[Finding]:
     yield Finding(Verdict.GOOD, "Python", sys.version.split()[0])
     try:
         settings = read_settings(Settings)
@@ -52,8 +61,9 @@ async def _findings() -> AsyncIterator[Finding]:
         return
     yield _data_folder(settings)
     yield await _database(settings)
-    yield _telephony(settings)
-    async for finding in _providers():
+    async for finding in _telephony(settings, live):
+        yield finding
+    async for finding in _providers(live):
         yield finding
     yield _node()
 
@@ -82,23 +92,33 @@ async def _database(settings: Settings) -> Finding:
     return Finding(Verdict.GOOD, "DATABASE_URL", f"{where} ({kind})")
 
 
-def _telephony(settings: Settings) -> Finding:
+async def _telephony(settings: Settings, live: bool) -> AsyncIterator[Finding]:
     try:
         telephony = read_settings(TelephonySettings, public_base_url=settings.public_base_url)
     except SettingsError as problem:
-        return Finding(Verdict.BAD, "Telephone", str(problem))
+        yield Finding(Verdict.BAD, "Telephone", str(problem))
+        return
     problem_words = telephony.problem()
-    if problem_words is None:
-        return Finding(Verdict.GOOD, "Telephone", f"calls go through {telephony.twilio_api_url or 'Twilio'}")
     if telephony.twilio_account_sid is None and is_loopback(settings.host):
-        return Finding(Verdict.NOTE, "Telephone", "calls go through the local exchange; real phones need TWILIO_*")
-    return Finding(Verdict.BAD, "Telephone", problem_words)
+        yield Finding(Verdict.NOTE, "Telephone", "calls go through the local exchange; real phones need TWILIO_*")
+    elif problem_words is None:
+        yield Finding(Verdict.GOOD, "Telephone", f"calls go through {telephony.twilio_api_url or 'Twilio'}")
+    else:
+        yield Finding(Verdict.BAD, "Telephone", problem_words)
+    if live:
+        verdicts = {True: Verdict.GOOD, None: Verdict.NOTE, False: Verdict.BAD}
+        async for check in examine_twilio(telephony, settings.allowed_countries or DEFAULT_COUNTRIES):
+            yield Finding(verdicts[check.good], check.what, check.words)
 
 
-async def _providers() -> AsyncIterator[Finding]:
+async def _providers(live: bool) -> AsyncIterator[Finding]:
     registry = load_providers()
     try:
         for provider in registry.providers.values():
+            if live and isinstance(provider, Examined):
+                for finding in await _examined(provider):
+                    yield finding
+                continue
             health = await provider.health()
             verdict = Verdict.GOOD if health.available else Verdict.NOTE
             yield Finding(verdict, f"Provider {provider.name}", health.reason or f"{provider.title}, ready")
@@ -106,6 +126,22 @@ async def _providers() -> AsyncIterator[Finding]:
             yield Finding(Verdict.NOTE, f"Plugin {broken.name}", f"could not be loaded: {broken.reason}")
     finally:
         await registry.aclose()
+
+
+async def _examined(provider: Examined) -> list[Finding]:
+    """The service runs without any one provider: what is wrong there is a note. A plugin is somebody else's code."""
+    found = []
+    try:
+        async with asyncio.timeout(_EXAMINATION_SECONDS):
+            async for check in provider.examine():
+                verdict = Verdict.GOOD if check.good else Verdict.NOTE
+                found.append(Finding(verdict, f"Provider {provider.name}, {check.what}", check.words))
+    except TimeoutError:
+        found.append(Finding(Verdict.NOTE, f"Provider {provider.name}", "did not find out in time what works"))
+    except Exception as problem:
+        words = f"broke off while it examined itself: {type(problem).__name__}"
+        found.append(Finding(Verdict.NOTE, f"Provider {provider.name}", words))
+    return found
 
 
 def _node() -> Finding:

@@ -21,6 +21,8 @@ from twilio.http.response import Response
 
 _MAX_ANSWER = 1 << 20  # bytes; a page of 20 recordings is about 20 KB
 _MAX_REDIRECTS = 3
+DIRECT = {"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None}
+"""For httpx: a proxy that the environment names is for the world outside, not for what runs on this machine."""
 
 
 class NotSent(Exception):
@@ -46,8 +48,7 @@ class RestClient(AsyncHttpClient):  # type: ignore[misc]  # the SDK is not typed
         self._http = httpx.AsyncClient(
             # Shorter waits for a connection, so that running out of time there is told from running out of it later.
             timeout=httpx.Timeout(seconds, connect=seconds / 4, pool=seconds / 4),
-            # A proxy that the environment names is for the world outside, not for an exchange on this machine.
-            mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
+            mounts=DIRECT,
         )
 
     async def aclose(self) -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 HERE = {
     name: value
     for name, value in os.environ.items()
-    if not name.startswith(("TWILIO_", "DATABASE_", "SECRET_", "PORT"))
+    if not name.startswith(("TWILIO_", "ELEVENLABS_", "DATABASE_", "SECRET_", "PORT"))
 }
 
 
@@ -49,6 +49,13 @@ async def test_providers_are_listed_with_their_voices() -> None:
     status, printed = await run("providers")
     assert status == 0
     assert "clone, synthesize" in printed
+    assert "local:af_heart" in printed
+
+
+async def test_a_provider_that_cannot_be_reached_does_not_hide_the_others() -> None:
+    status, printed = await run("providers", ELEVENLABS_API_KEY="sk_nobodys", ELEVENLABS_API_URL="http://127.0.0.1:1")
+    assert status == 0
+    assert "The voices of ElevenLabs cannot be listed" in printed
     assert "local:af_heart" in printed
 
 
