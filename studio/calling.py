@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 
 import structlog
 
@@ -16,10 +15,11 @@ from studio.database import Database
 from studio.hub import ChangeHub
 from studio.mistakes import FailureCode
 from studio.moves import add_take, call_and_clone, fail_clone, move_call, move_clone, takes_of
-from studio.ports import CallOrder, CallRefused, Carrier, CarrierError, CarrierUnavailable
+from studio.ports import CallOrder, CallRefused, Carrier, CarrierError, CarrierUnavailable, Permit
 from studio.states import CallStatus, CloneStatus
 from studio.tables import Call, Clone, Recording, now
 
+_UNWANTED = frozenset({FailureCode.ANSWERING_MACHINE.value})
 _FIRST_POLL = 2.0  # seconds after which the carrier is asked for the first time
 _log = structlog.get_logger()
 
@@ -28,6 +28,7 @@ _log = structlog.get_logger()
 class CallTimes:
     """Seconds.
 
+    queue: how long a call may wait at the carrier, which dials one a second, before the phone rings.
     ring, limit: after which the carrier ends a call that nobody answers, or that goes on and on.
     poll: how often the carrier is asked about a call of which nothing is heard.
     fetch: how long a recording that is not there, or not whole, is asked for again.
@@ -36,6 +37,7 @@ class CallTimes:
         is heard of it may be that somebody picks up.
     """
 
+    queue: float = 900.0
     ring: int = 60
     limit: int = 600
     poll: float = 15.0
@@ -44,11 +46,24 @@ class CallTimes:
     uncertain: float = 75.0
 
 
+class _Stopwatch:
+    """For how long this process has seen something, by a clock that does not jump: the time of day does, and a call in
+    progress must not end by it. After a restart the waiting begins anew."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def seconds(self, seen: str) -> float:
+        clock = time.monotonic()
+        return clock - self._since.setdefault(seen, clock)
+
+
 class Calling:
-    def __init__(self, database: Database, hub: ChangeHub, carrier: Carrier, times: CallTimes) -> None:
+    def __init__(self, database: Database, hub: ChangeHub, carrier: Carrier, permit: Permit, times: CallTimes) -> None:
         self._database = database
         self._hub = hub
         self._carrier = carrier
+        self._permit = permit
         self._times = times
 
     async def place(self, clone_id: str) -> bool:
@@ -66,7 +81,7 @@ class Calling:
                 move_clone(unit, clone, CloneStatus.CALLING)
         if asked_before:
             return await self._heard_of(clone_id)
-        order = CallOrder(call.id, call.phone, call.purpose, self._times.ring, self._times.limit)
+        order = CallOrder(call.id, call.phone, call.purpose, self._times.ring, self._times.limit, self._permit)
         try:
             sid = await self._carrier.place_call(order)
         except CallRefused as refusal:
@@ -108,6 +123,7 @@ class Calling:
 
     async def await_caller(self, clone_id: str) -> str | None:
         """The next take to listen to; None when the caller is through, hung up, or the clone was canceled."""
+        watched = _Stopwatch()
         with self._hub.watch(f"clone:{clone_id}") as watch:
             pause = min(_FIRST_POLL, self._times.poll)
             while True:
@@ -116,24 +132,25 @@ class Calling:
                     takes = await takes_of(session, clone_id)
                 if clone.status.over or clone.status is CloneStatus.RECORDED:
                     return None
-                fresh = next((take for take in takes if take.judged_at is None and self._is_due(take)), None)
+                fresh = next((take for take in takes if take.judged_at is None and self._is_due(take, watched)), None)
                 if fresh is not None and clone.status is CloneStatus.REVIEWING:
                     return fresh.id
-                if call.status.over or self._is_overdue(call):
+                if call.status.over or self._is_overdue(call, watched):
                     return None
                 if not await watch.changed(pause):
                     await self._ask_carrier(call)
                     pause = self._times.poll
 
-    def _is_due(self, take: Recording) -> bool:
+    def _is_due(self, take: Recording, watched: _Stopwatch) -> bool:
         """Whether to fetch it: the carrier says when it is there, but its word may be lost."""
-        waited = now() - take.created_at
-        return take.available_at is not None or take.absent or waited > timedelta(seconds=self._times.late)
+        return take.available_at is not None or take.absent or watched.seconds(take.id) > self._times.late
 
-    def _is_overdue(self, call: Call) -> bool:
+    def _is_overdue(self, call: Call, watched: _Stopwatch) -> bool:
         """Whether the carrier should have ended it by now."""
-        longest = self._times.ring + self._times.limit + self._times.late
-        return now() - (call.placing_at or call.created_at) > timedelta(seconds=longest)
+        times = self._times
+        if call.started_at is not None:
+            return watched.seconds("answered") > times.limit + times.late
+        return watched.seconds("placed") > times.queue + times.ring + times.late
 
     async def _ask_carrier(self, call: Call) -> None:
         """A callback may have been lost, or come while nobody was here to take it."""
@@ -175,15 +192,16 @@ class Calling:
     # ── afterwards ───────────────────────────────────────────────────────────
 
     async def finish(self, clone_id: str) -> None:
-        """Wait until the call is over, and hang up if the user has canceled it. No call's row stays open for ever."""
+        """Wait until the call is over, and hang up if nobody wants it any more. No call's row stays open for ever."""
+        watched = _Stopwatch()
         with self._hub.watch(f"clone:{clone_id}") as watch:
             while True:
                 call, clone = await self._read(clone_id)
                 if call.status.over:
                     return
-                if call.sid is None or self._is_overdue(call):
+                if call.sid is None or self._is_overdue(call, watched):
                     break
-                if clone.status is CloneStatus.CANCELED:
+                if clone.status is CloneStatus.CANCELED or clone.failure_code in _UNWANTED:
                     await self._hang_up(call.sid)
                 if not await watch.changed(min(_FIRST_POLL, self._times.poll)):
                     await self._ask_carrier(call)
@@ -196,6 +214,7 @@ class Calling:
                 call.explain(FailureCode.CALL_LOST)
 
     async def _hang_up(self, sid: str) -> None:
+        await self._permit()
         try:
             await self._carrier.hang_up(sid)
         except CarrierError as trouble:
@@ -203,8 +222,10 @@ class Calling:
 
     async def delete_recordings(self, clone_id: str) -> bool:
         """Delete the call's recordings at the carrier; False if one could not be deleted."""
-        call, _ = await self._read(clone_id)
-        if call.sid is None:
+        async with self._database.reading() as session:
+            clone = await session.get_one(Clone, clone_id)
+            call = await session.get(Call, clone.call_id) if clone.call_id is not None else None
+        if call is None or call.sid is None:
             return True
         async with self._database.reading() as session:
             takes = await takes_of(session, clone_id)
@@ -212,6 +233,7 @@ class Calling:
             sids = {found.sid for found in await self._carrier.recordings_of(call.sid)}
             sids |= {take.sid for take in takes if take.sid is not None and take.deleted_there_at is None}
             for sid in sorted(sids):
+                await self._permit()
                 await self._carrier.delete_recording(sid)
         except CarrierError as trouble:
             _log.warning("recordings.not_deleted", problem=str(trouble))

@@ -20,6 +20,8 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -29,6 +31,17 @@ _CHANNEL = "deadringer_changes"
 _MIGRATION_LOCK = 0x0DEAD217  # any constant number: the key of PostgreSQL's advisory lock
 _SQLITE_BUSY_MS = 10_000
 _RECONNECT_SECONDS = 1.0
+AWAY = (OperationalError, InterfaceError, NoConnection)
+"""What is raised while the database cannot be reached, is locked by others for too long, or has no room. A transaction
+that was being committed may have been, or not: who tries again looks first."""
+# A server that has vanished is noticed within half a minute, also by those who only listen.
+_SERVER_PATIENCE = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
 _log = structlog.get_logger()
 S = TypeVar("S", bound=AsyncSession)
 
@@ -56,7 +69,7 @@ def database_url(text_url: str) -> URL:
             raise ValueError("DATABASE_URL must name a file: sqlite:///path/to/deadringer.sqlite")
         return url.set(drivername="sqlite+aiosqlite")
     if url.drivername.partition("+")[0] in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
+        return url.set(drivername="postgresql+psycopg", query={**_SERVER_PATIENCE, **url.query})
     raise ValueError(f"DATABASE_URL must begin with sqlite:/// or postgresql://, not {url.drivername}://")
 
 

@@ -8,7 +8,7 @@ the present state.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -80,6 +80,7 @@ class GoodbyeReason(StrEnum):
     WRONG_CODE = "wrong_code"
     NO_KEY = "no_key"
     TOO_LITTLE = "too_little"
+    MACHINE = "machine"  # or so it seemed
     CANCELED = "canceled"
     TROUBLE = "trouble"
 
@@ -100,10 +101,7 @@ class Desk:
     # ── what the caller does ─────────────────────────────────────────────────
 
     async def answered(self, unit: Unit, call_id: str, sid: str) -> Step:
-        call, clone = await self._rows(unit, call_id, sid)
-        move_call(unit, call, CallStatus.IN_PROGRESS)
-        if clone.status.may_become(CloneStatus.ANSWERED):
-            move_clone(unit, clone, CloneStatus.ANSWERED)
+        call, clone = await self._picked_up(unit, call_id, sid)
         return await self._present(unit, call, clone)
 
     async def consent(
@@ -182,12 +180,45 @@ class Desk:
 
     # ── what the carrier reports ─────────────────────────────────────────────
 
+    async def resume(self, unit: Unit, call_id: str, sid: str, take_lost: bool) -> Step:
+        """The carrier did not get the next step, or could not carry it out: go on from where the call stands.
+        `take_lost` says that it was a take that did not get through."""
+        call, clone = await self._picked_up(unit, call_id, sid)
+        if clone.status is CloneStatus.REVIEWING:
+            return await self.review(unit, call_id, waited=0)
+        step = await self._present(unit, call, clone)
+        return replace(step, why=RecordWhy.LOST) if isinstance(step, Record) and take_lost else step
+
+    async def give_up(self, unit: Unit, call_id: str, sid: str) -> Step:
+        """The call cannot go on. What becomes of the clone is the workflow's to say: a take may be good enough."""
+        call, clone = await self._rows(unit, call_id, sid)
+        if clone.status is CloneStatus.REVIEWING:
+            return Goodbye(GoodbyeReason.LATER)
+        step = await self._present(unit, call, clone)
+        return step if isinstance(step, Goodbye) else Goodbye(GoodbyeReason.TROUBLE)
+
+    async def answered_by_machine(self, unit: Unit, call_id: str, sid: str) -> None:
+        """Nobody has pressed a key, and the carrier heard a machine: the workflow hangs up."""
+        call, clone = await self._rows(unit, call_id, sid)
+        if clone.status in (CloneStatus.CALLING, CloneStatus.RINGING, CloneStatus.ANSWERED):
+            fail_clone(unit, clone, FailureCode.ANSWERING_MACHINE)
+            unit.touch(f"call:{call.id}")
+
     async def call_status(
-        self, unit: Unit, call_id: str, sid: str, status: CallStatus, at: datetime | None = None
+        self,
+        unit: Unit,
+        call_id: str,
+        sid: str,
+        status: CallStatus,
+        at: datetime | None = None,
+        why: tuple[FailureCode, str] | None = None,
     ) -> None:
-        """Only moves the call, and the clone while it rings; what its end means is the workflow's to say."""
+        """Only moves the call, and the clone while it rings; what its end means is the workflow's to say. `why` it
+        failed, if the carrier knows more than that."""
         call, clone = await self._rows(unit, call_id, sid)
         move_call(unit, call, status, at)
+        if why is not None and call.status is CallStatus.FAILED:
+            call.explain(*why)
         unit.touch(f"clone:{clone.id}")
         if status is CallStatus.RINGING and clone.status.may_become(CloneStatus.RINGING):
             move_clone(unit, clone, CloneStatus.RINGING)
@@ -227,6 +258,14 @@ class Desk:
             call.sid = sid  # the callback may overtake the answer to our own request
         return call, clone
 
+    async def _picked_up(self, unit: Unit, call_id: str, sid: str) -> tuple[Call, Clone]:
+        """The rows of a call that asks how it goes on, and so has been answered."""
+        call, clone = await self._rows(unit, call_id, sid)
+        move_call(unit, call, CallStatus.IN_PROGRESS)
+        if clone.status.may_become(CloneStatus.ANSWERED):
+            move_clone(unit, clone, CloneStatus.ANSWERED)
+        return call, clone
+
     async def _prove(self, unit: Unit, call: Call) -> None:
         """Who keyed in the code has both the account and the phone."""
         if call.confirmation_code is None:
@@ -263,6 +302,7 @@ _GOODBYES: Mapping[str, GoodbyeReason] = {
     FailureCode.WRONG_CODE: GoodbyeReason.WRONG_CODE,
     FailureCode.NOT_AGREED: GoodbyeReason.REFUSED,
     FailureCode.TOO_LITTLE_SPEECH: GoodbyeReason.TOO_LITTLE,
+    FailureCode.ANSWERING_MACHINE: GoodbyeReason.MACHINE,
 }
 
 

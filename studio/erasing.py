@@ -1,13 +1,13 @@
 """The durable workflows that delete: a voice, or an account with all that is its own.
 
-A thing is gone for its owner as soon as its row says so. What it left elsewhere (at the provider, at the carrier, on
-disk) is removed here, and tried again for days rather than forgotten.
+A thing is gone for its owner as soon as its row says so. What it left elsewhere (at the provider, at the carrier) is
+removed first, and tried again for days rather than forgotten: the rows say what there is to remove. If it cannot be
+done the rows and files here go all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import structlog
 from dbos import DBOS
@@ -34,10 +34,9 @@ from studio.tables import (
     Voice,
     now,
 )
-from studio.workflows import Workflows, step
+from studio.workflows import Workflows, persistently, step
 
 _PROVIDER_SECONDS = 60.0
-_PAUSES = (1.0, 10.0, 60.0, 600.0, *([3600.0] * 72))
 _log = structlog.get_logger()
 
 
@@ -58,35 +57,93 @@ class Erasing:
 
     async def run_voice(self, voice_id: str) -> None:
         with self._workflows.running():
-            await _persist("erase_voice", self._voice_gone, voice_id)
+            await persistently("forget_voice_outside", self._voice_forgotten, voice_id)
+            await step("erase_voice", self._erase_voice, voice_id)
+
+    async def run_recording(self, recording_id: str) -> None:
+        """Of a clone that failed, once it was kept long enough."""
+        with self._workflows.running():
+            if await step("claim_recording", self._recording_claimed, recording_id):
+                await persistently("forget_recording_outside", self._recording_forgotten, recording_id)
+                await step("erase_recording", self._erase_recording, recording_id)
 
     async def run_account(self, user_id: str) -> None:
         with self._workflows.running():
-            await _persist("erase_account", self._account_gone, user_id)
+            await persistently("forget_account_outside", self._account_forgotten, user_id)
+            await step("erase_account", self._erase_account, user_id)
 
-    async def _voice_gone(self, voice_id: str) -> bool:
-        """Whether all of a voice could be removed: its recording, the provider's copy, and its rows."""
+    # ── outside ──────────────────────────────────────────────────────────────
+
+    async def _voice_forgotten(self, voice_id: str) -> bool:
+        """Whether neither provider nor carrier has anything of a voice any more."""
         async with self._database.reading() as session:
             voice = await session.get(Voice, voice_id)
             if voice is None:
                 return True
             stored = await session.get_one(Artefact, voice.artefact_id)
             takes = (await session.exec(select(Recording).where(Recording.clone_id == voice.clone_id))).all()
-        if not await self._provider_forgets(voice.provider, contract.Artefact(stored.kind, stored.data)):
-            return False
-        for take in takes:
-            if not await self._take_gone(take):
-                return False
-        async with self._database.transaction() as unit:
-            await unit.exec(delete(Voice).where(col(Voice.id) == voice_id))
-            await unit.exec(delete(Artefact).where(col(Artefact.id) == stored.id))
-        return True
+        forgotten = [await self._provider_forgets(voice.provider, contract.Artefact(stored.kind, stored.data))]
+        forgotten += [await self._carrier_forgets(take) for take in takes]
+        return all(forgotten)
 
-    async def _account_gone(self, user_id: str) -> bool:
+    async def _recording_claimed(self, recording_id: str) -> bool:
+        """Take it out of the reach of another try; False if one has just begun with it."""
+        async with self._database.transaction() as unit:
+            take = await unit.get(Recording, recording_id, with_for_update=True)
+            if take is None or take.keep_until is None:
+                return False
+            take.kept = False
+            unit.touch(f"clone:{take.clone_id}")
+            return True
+
+    async def _recording_forgotten(self, recording_id: str) -> bool:
+        async with self._database.reading() as session:
+            take = await session.get(Recording, recording_id)
+        return take is None or await self._carrier_forgets(take)
+
+    async def _account_forgotten(self, user_id: str) -> bool:
         if not await self._work_stopped(user_id):
             return False
         async with self._database.reading() as session:
             voices = (await session.exec(select(Voice.id).where(Voice.user_id == user_id))).all()
+        forgotten = [await self._voice_forgotten(voice_id) for voice_id in voices]
+        async with self._database.reading() as session:
+            takes = (await session.exec(select(Recording).where(Recording.user_id == user_id))).all()
+        forgotten += [await self._carrier_forgets(take) for take in takes]
+        return all(forgotten)
+
+    # ── here ─────────────────────────────────────────────────────────────────
+
+    async def _erase_voice(self, voice_id: str) -> None:
+        async with self._database.reading() as session:
+            voice = await session.get(Voice, voice_id)
+            if voice is None:
+                return
+            takes = (await session.exec(select(Recording.id).where(Recording.clone_id == voice.clone_id))).all()
+        for take_id in takes:
+            await self._erase_recording(take_id)
+        async with self._database.transaction() as unit:
+            await unit.exec(delete(Voice).where(col(Voice.id) == voice_id))
+            await unit.exec(delete(Artefact).where(col(Artefact.id) == voice.artefact_id))
+
+    async def _erase_recording(self, recording_id: str) -> None:
+        """Its sound; the row stays with the clone."""
+        async with self._database.reading() as session:
+            take = await session.get(Recording, recording_id)
+        if take is None:
+            return
+        for blob in (take.blob, take.cleaned_blob):
+            if blob is not None:
+                await self._blobs.delete(blob)
+        async with self._database.transaction() as unit:
+            row = await unit.get(Recording, recording_id)
+            if row is not None:
+                row.blob = row.cleaned_blob = row.keep_until = None
+
+    async def _erase_account(self, user_id: str) -> None:
+        async with self._database.reading() as session:
+            voices = (await session.exec(select(Voice.id).where(Voice.user_id == user_id))).all()
+            takes = (await session.exec(select(Recording.id).where(Recording.user_id == user_id))).all()
             spoken = (
                 await session.exec(
                     select(Segment.blob)
@@ -95,13 +152,9 @@ class Erasing:
                 )
             ).all()
         for voice_id in voices:
-            if not await self._voice_gone(voice_id):
-                return False
-        async with self._database.reading() as session:
-            takes = (await session.exec(select(Recording).where(Recording.user_id == user_id))).all()
-        for take in takes:
-            if not await self._take_gone(take):
-                return False
+            await self._erase_voice(voice_id)
+        for take_id in takes:
+            await self._erase_recording(take_id)
         for blob in spoken:
             await self._blobs.delete(blob)
         async with self._database.transaction() as unit:
@@ -114,7 +167,6 @@ class Erasing:
             await unit.exec(delete(Call).where(col(Call.user_id) == user_id))
             await unit.exec(delete(Synthesis).where(col(Synthesis.user_id) == user_id))
             await unit.exec(delete(User).where(col(User.id) == user_id))
-        return True
 
     async def _work_stopped(self, user_id: str) -> bool:
         """Cancel what is in progress; whether its workflows have come to their end."""
@@ -136,6 +188,7 @@ class Erasing:
         if not isinstance(provider, Cloner):
             _log.warning("voice.provider_missing", provider=name)
             return False
+        await self._workflows.permit()
         try:
             async with asyncio.timeout(_PROVIDER_SECONDS):
                 await provider.delete_voice(artefact)
@@ -146,37 +199,20 @@ class Erasing:
             return False
         return True
 
-    async def _take_gone(self, take: Recording) -> bool:
-        if take.sid is not None and take.deleted_there_at is None:
-            try:
-                await self._carrier.delete_recording(take.sid)
-            except CarrierError as trouble:
-                _log.warning("recording.not_deleted", problem=str(trouble))
-                return False
-        for blob in (take.blob, take.cleaned_blob):
-            if blob is not None:
-                await self._blobs.delete(blob)
+    async def _carrier_forgets(self, take: Recording) -> bool:
+        if take.sid is None or take.deleted_there_at is not None:
+            return True
+        await self._workflows.permit()
+        try:
+            await self._carrier.delete_recording(take.sid)
+        except CarrierError as trouble:
+            _log.warning("recording.not_deleted", problem=str(trouble))
+            return False
         async with self._database.transaction() as unit:
             row = await unit.get(Recording, take.id)
             if row is not None:
-                row.blob = row.cleaned_blob = None
-                row.deleted_there_at = row.deleted_there_at or now()
+                row.deleted_there_at = now()
         return True
-
-
-async def _persist(name: str, attempt: Callable[[str], Awaitable[bool]], row_id: str) -> None:
-    async def attempt_safely(row_id: str) -> bool:
-        try:
-            return await attempt(row_id)
-        except Exception:
-            _log.exception("erasing.failed_unexpectedly", what=name, row=row_id)
-            return False
-
-    for pause in _PAUSES:
-        if await step(name, attempt_safely, row_id):
-            return
-        await DBOS.sleep_async(pause)
-    _log.error("erasing.given_up", what=name, row=row_id)
 
 
 _here: Erasing | None = None
@@ -192,6 +228,12 @@ def bind(erasing: Erasing) -> None:
 async def erase_voice_workflow(voice_id: str) -> None:
     assert _here is not None, "workflows were launched before they were bound"
     await _here.run_voice(voice_id)
+
+
+@DBOS.workflow(name="erase_recording")
+async def erase_recording_workflow(recording_id: str) -> None:
+    assert _here is not None, "workflows were launched before they were bound"
+    await _here.run_recording(recording_id)
 
 
 @DBOS.workflow(name="erase_account")

@@ -38,10 +38,14 @@ class FailureCode(StrEnum):
 
     BUSY = "busy"
     NO_ANSWER = "no_answer"
+    ANSWERING_MACHINE = "answering_machine"
     CALL_FAILED = "call_failed"
     CALL_REFUSED = "call_refused"
     CALL_UNCERTAIN = "call_uncertain"
     CALL_LOST = "call_lost"
+    NUMBER_NOT_CALLABLE = "number_not_callable"
+    CARRIER_ACCOUNT = "carrier_account"
+    CARRIER_BUSY = "carrier_busy"
     CARRIER_UNAVAILABLE = "carrier_unavailable"
     NO_KEY_PRESSED = "no_key_pressed"
     WRONG_CODE = "wrong_code"
@@ -55,6 +59,7 @@ class FailureCode(StrEnum):
     PROVIDER_QUOTA = "provider_quota"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     VOICE_GONE = "voice_gone"
+    STORAGE_FULL = "storage_full"
     INTERNAL = "internal"
 
 
@@ -62,6 +67,7 @@ class FailureCode(StrEnum):
 _WORDS: Mapping[FailureCode, tuple[str, bool]] = {
     FailureCode.BUSY: ("The phone was busy. Start again when the line is free.", True),
     FailureCode.NO_ANSWER: ("Nobody answered the phone. Start again and pick up.", True),
+    FailureCode.ANSWERING_MACHINE: ("An answering machine picked up. Start again when somebody can answer.", True),
     FailureCode.CALL_FAILED: ("The call could not be put through. Check the number and start again.", True),
     FailureCode.CALL_REFUSED: ("The carrier refused to place the call.", False),
     FailureCode.CALL_UNCERTAIN: (
@@ -70,6 +76,12 @@ _WORDS: Mapping[FailureCode, tuple[str, bool]] = {
         True,
     ),
     FailureCode.CALL_LOST: ("The call broke off before the recording was made. Start again.", True),
+    FailureCode.NUMBER_NOT_CALLABLE: ("This number cannot be called. Check it, or use another phone.", False),
+    FailureCode.CARRIER_ACCOUNT: (
+        "The account at the phone carrier is not ready for this call. Whoever runs this service has to see to it.",
+        False,
+    ),
+    FailureCode.CARRIER_BUSY: ("The phone carrier has too many calls at the moment. Try again in a minute.", True),
     FailureCode.CARRIER_UNAVAILABLE: ("The phone carrier cannot be reached. Try again in a few minutes.", True),
     FailureCode.NO_KEY_PRESSED: ("Nobody pressed a key. Start again and follow the voice.", True),
     FailureCode.WRONG_CODE: ("The digits keyed in were not those shown in the app. Start again.", True),
@@ -86,6 +98,10 @@ _WORDS: Mapping[FailureCode, tuple[str, bool]] = {
     FailureCode.PROVIDER_QUOTA: ("The provider's allowance is used up.", True),
     FailureCode.PROVIDER_UNAVAILABLE: ("The provider did not manage it. Try again later.", True),
     FailureCode.VOICE_GONE: ("The voice no longer exists.", False),
+    FailureCode.STORAGE_FULL: (
+        "There is no room left to store the sound. Whoever runs this service has to make some; then start again.",
+        True,
+    ),
     FailureCode.INTERNAL: ("Something went wrong on our side. Try again.", True),
 }
 

@@ -58,12 +58,18 @@ def move_call(unit: Unit, call: Call, status: CallStatus, at: datetime | None = 
     unit.touch(f"call:{call.id}")
 
 
-async def call_and_clone(unit: Unit, clone_id: str) -> tuple[Call, Clone]:
-    """A clone and its call, both locked: the call first, as at the desk, so that nobody waits for each other."""
+async def locked_clone(unit: Unit, clone_id: str) -> Clone:
+    """A clone, locked, and its call before it, as at the desk, so that nobody waits for each other."""
     call_id = (await unit.exec(select(Clone.call_id).where(Clone.id == clone_id))).one()
-    call = (await unit.exec(select(Call).where(Call.id == call_id).with_for_update())).one()
-    clone = (await unit.exec(select(Clone).where(Clone.id == clone_id).with_for_update())).one()
-    return call, clone
+    if call_id is not None:
+        await unit.exec(select(Call).where(Call.id == call_id).with_for_update())
+    return (await unit.exec(select(Clone).where(Clone.id == clone_id).with_for_update())).one()
+
+
+async def call_and_clone(unit: Unit, clone_id: str) -> tuple[Call, Clone]:
+    """A clone that has a call, and the call, both locked."""
+    clone = await locked_clone(unit, clone_id)
+    return await unit.get_one(Call, clone.call_id), clone
 
 
 async def takes_of(session: AsyncSession, clone_id: str) -> list[Recording]:

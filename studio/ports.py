@@ -34,6 +34,11 @@ class RecordingUnusable(CarrierError):
     """What the carrier sent is no recording: wrong type, cut short, too large, empty."""
 
 
+Permit = Callable[[], Awaitable[None]]
+"""Leave for an effect outside. It returns while the work is ours, and raises `asyncio.CancelledError` (let it through)
+when another process has taken it over."""
+
+
 async def _granted() -> None:
     """For who works alone."""
 
@@ -41,15 +46,14 @@ async def _granted() -> None:
 @dataclass(frozen=True, slots=True)
 class CallOrder:
     """A call to place. Everything that the carrier reports about it comes back under `call_id`. `permit` is awaited
-    right before the carrier is asked; it raises `asyncio.CancelledError` when another process has taken the work over.
-    """
+    right before the carrier is asked."""
 
     call_id: str
     phone: str
     purpose: CallPurpose
     ring_seconds: int = 60
     time_limit: int = 600
-    permit: Callable[[], Awaitable[None]] = _granted
+    permit: Permit = _granted
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, and_
 from sqlmodel import col, select
 
-from studio.database import Database, Unit
+from studio.database import AWAY, Database, Unit
 from studio.mistakes import Mistake, MistakeCode
 from studio.pages import Listed, Page, page_of
+from studio.retrying import retried
 from studio.tables import User
 from studio.texts import is_id
 
 # A notice can be lost with a connection: even without one, a subscriber looks again after this many seconds.
 _LOOK_AGAIN_SECONDS = 15.0
+_AWAY_SECONDS = 60.0
 
 
 class Owned(Listed, Protocol):
@@ -26,6 +28,7 @@ class Owned(Listed, Protocol):
 
 
 Row = TypeVar("Row", bound=Owned)
+T = TypeVar("T")
 
 
 async def living_user(unit: Unit, user_id: str) -> User:
@@ -94,7 +97,7 @@ class Repository(Generic[Row]):
         with self._database.hub.watch(self.key(row_id)) as watch:
             seen: Row | None = None
             while True:
-                row = await self._get_together(owner, row_id)
+                row = await self._once_there(lambda: self._get_together(owner, row_id))
                 if row is None:
                     raise self._missing()
                 if row != seen:
@@ -103,6 +106,10 @@ class Repository(Generic[Row]):
                 if over(row):
                     return
                 await watch.changed(_LOOK_AGAIN_SECONDS)
+
+    async def _once_there(self, read: Callable[[], Awaitable[T]]) -> T:
+        """A subscription outlives a restart of the database."""
+        return await retried(read, AWAY, _AWAY_SECONDS, longest_pause=2.0)
 
     async def _get_together(self, owner: str, row_id: str) -> Row | None:
         """One read for all who ask in the same turn of the event loop, as all subscribers to a row do when it changes.

@@ -18,17 +18,20 @@ from sqlmodel import col, select
 from audio.pcm import Pcm
 from providers import contract
 from providers.contract import SpeechOptions, SpeechRequest
-from studio.blobs import Blobs
+from studio.blobs import STORAGE_SECONDS, Blobs, StorageFull
 from studio.cloning import failure_of
 from studio.database import Database, Unit
 from studio.mistakes import FailureCode, Mistake
-from studio.states import SynthesisStatus
+from studio.retrying import retried
+from studio.states import AudioFormat, SynthesisStatus
 from studio.tables import Segment, Synthesis, now
 from studio.voices import Voices
 from studio.workflows import Workflows, step
 
 _PIECE_SECONDS = 1.0  # what is stored, announced and sent at once
 _PROVIDER_SECONDS = 120.0  # how long a provider may be silent
+_BUSY_SECONDS = 60.0  # how long a provider's passing troubles are waited out while nothing has been heard
+_PASSING = (contract.Transient, contract.AtCapacity)
 _log = structlog.get_logger()
 
 
@@ -47,13 +50,15 @@ class Speaking:
         try:
             synthesis = await self._begin(synthesis_id)
             if synthesis is not None:
-                await self._store(synthesis)
+                await retried(lambda: self._store(synthesis), _PASSING, _BUSY_SECONDS)
         except contract.ProviderError as problem:
             await self._end(synthesis_id, failure_of(problem), str(problem))
         except Mistake as gone:
             await self._end(synthesis_id, FailureCode.PROVIDER_NOT_CONFIGURED, gone.message)
         except TimeoutError:
             await self._end(synthesis_id, FailureCode.PROVIDER_UNAVAILABLE)
+        except StorageFull:
+            await self._end(synthesis_id, FailureCode.STORAGE_FULL)
         except SQLAlchemyError:
             raise  # the step waits for the database
         except Exception:
@@ -75,18 +80,26 @@ class Speaking:
             await self._end(synthesis.id, FailureCode.VOICE_GONE)
             return
         provider, key = voice
-        request = SpeechRequest(synthesis.text, key, options=SpeechOptions(**synthesis.options))
+        on_phone = synthesis.format is AudioFormat.MULAW_8K
+        request = SpeechRequest(synthesis.text, key, options=SpeechOptions(**synthesis.options), phone=on_phone)
         number, position = await self._stored(synthesis.id)
         made = 0
-        async with aclosing(_pieces(provider.synthesize(request))) as pieces:
-            async for piece in pieces:
-                made += len(piece)
-                if made <= position:
-                    continue
-                fresh = Pcm(piece.samples[-(made - position) :], piece.rate)
-                number, start, position = number + 1, position, made
-                if not await self._keep(synthesis, number, start, fresh):
-                    return
+        try:
+            async with aclosing(_pieces(provider.synthesize(request))) as pieces:
+                async for piece in pieces:
+                    made += len(piece)
+                    if made <= position:
+                        continue
+                    fresh = Pcm(piece.samples[-(made - position) :], piece.rate)
+                    number, start, position = number + 1, position, made
+                    if not await self._keep(synthesis, number, start, fresh):
+                        return
+        except _PASSING as trouble:
+            if number == 0:
+                raise
+            # Another try need not sound the same, and its words would not join those that were heard.
+            await self._end(synthesis.id, FailureCode.PROVIDER_UNAVAILABLE, str(trouble))
+            return
         if number == 0:
             message = "There is nothing in this text that could be spoken."
             await self._end(synthesis.id, FailureCode.PROVIDER_REFUSED, message)
@@ -104,13 +117,13 @@ class Speaking:
 
     async def _keep(self, synthesis: Synthesis, number: int, start: int, piece: Pcm) -> bool:
         """Store a piece; False when it is wanted no more."""
-        blob = await self._blobs.put(piece.to_int16(), "pcm")
+        blob = await self._blobs.put(piece.to_int16(), "pcm", STORAGE_SECONDS)
         async with self._database.transaction() as unit:
             row = await _locked(unit, synthesis.id)
             wanted = row is not None and not row.status.over
             if row is not None and wanted:
                 if number == 1:
-                    row.first_audio_ms = round((now() - row.created_at).total_seconds() * 1000)
+                    row.first_audio_ms = max(0, round((now() - row.created_at).total_seconds() * 1000))
                     row.sample_rate = piece.rate
                 row.seconds = (start + len(piece)) / piece.rate
                 unit.add(

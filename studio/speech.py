@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from sqlmodel import col, delete, select
 
@@ -63,6 +64,7 @@ class Speech(Repository[Synthesis]):
         if voice is None:
             raise Mistake(MistakeCode.NOT_FOUND, "There is no such voice.", ("voiceId",))
         provider, _ = voice
+        await self._blobs.check()
         health = await provider.health()
         if not health.available:
             reason = health.reason or f"{provider.title} is not available."
@@ -137,13 +139,13 @@ class Speech(Repository[Synthesis]):
             told: Synthesis | None = None
             while True:
                 # The row before the pieces: if it says that it is over, no piece can follow those read after it.
-                synthesis = await self.get(owner, synthesis_id)
+                synthesis = await self._once_there(lambda: self.get(owner, synthesis_id))
                 if synthesis is None:
                     raise self._missing()
                 if told is None:
                     yield SpeechProgress(cursor, synthesis)
                     told = synthesis
-                for segment in await self.pieces(synthesis_id, cursor):
+                for segment in await self._once_there(partial(self.pieces, synthesis_id, cursor)):
                     cursor = segment.number
                     try:
                         pcm = await self.read_piece(segment)

@@ -71,7 +71,8 @@ class CloneStatus(StrEnum):
 _ENDINGS = frozenset({CloneStatus.FAILED, CloneStatus.CANCELED})
 # A step may be skipped where its notice can be late or lost: the answer is sometimes heard of before the ringing.
 _CLONE_STEPS: Mapping[CloneStatus, frozenset[CloneStatus]] = {
-    CloneStatus.REQUESTED: frozenset({CloneStatus.CALLING}) | _ENDINGS,
+    # Without a call, the recording is there from the start.
+    CloneStatus.REQUESTED: frozenset({CloneStatus.CALLING, CloneStatus.RECORDED}) | _ENDINGS,
     CloneStatus.CALLING: frozenset({CloneStatus.RINGING, CloneStatus.ANSWERED}) | _ENDINGS,
     CloneStatus.RINGING: frozenset({CloneStatus.ANSWERED}) | _ENDINGS,
     CloneStatus.ANSWERED: frozenset({CloneStatus.RECORDING}) | _ENDINGS,

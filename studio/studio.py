@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,17 +18,18 @@ from studio.blobs import Blobs
 from studio.calling import Calling, CallTimes
 from studio.calls import Calls
 from studio.clones import Clones
-from studio.cloning import Cloning, clone_workflow
+from studio.cloning import Cloning, clone_recorded_workflow, clone_workflow
 from studio.database import Database
 from studio.desk import Desk
-from studio.erasing import Erasing, erase_account_workflow, erase_voice_workflow
+from studio.erasing import Erasing, erase_account_workflow, erase_recording_workflow, erase_voice_workflow
 from studio.hub import ChangeHub
 from studio.inbox import Inbox
+from studio.listening import Listeners
 from studio.ports import Carrier
 from studio.speaking import Speaking, speak_workflow
 from studio.speech import Speech
 from studio.states import CloneStatus, SynthesisStatus
-from studio.tables import Clone, Synthesis, User, Voice
+from studio.tables import Clone, Recording, Synthesis, User, Voice, now
 from studio.takes import Takes
 from studio.voices import Voices
 from studio.workflows import Workflows
@@ -37,7 +37,6 @@ from studio.workflows import Workflows
 # Where calls go by default (ISO 3166-1): a short list, since a service that rings numbers invites toll fraud.
 _COUNTRIES = "AT AU BE CA CH CZ DE DK ES FI FR GB GR HU IE IS IT LU NL NO NZ PL PT SE US"
 DEFAULT_COUNTRIES = tuple(_COUNTRIES.split())
-_LISTENERS = 2  # threads that measure and clean recordings
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,7 @@ class Studio:
         self.calls = Calls(self.database, settings.calls_per_hour, settings.calls_per_day)
         self.clones = Clones(
             self.database,
+            self.blobs,
             providers,
             carrier,
             self.calls,
@@ -90,14 +90,16 @@ class Studio:
         unfinished_clones = [status for status in CloneStatus if not status.over]
         unfinished_speech = [status for status in SynthesisStatus if not status.over]
         async with self.database.reading() as session:
-            clones = await session.exec(select(Clone.id).where(col(Clone.status).in_(unfinished_clones)))
+            clones = await session.exec(select(Clone.id, Clone.call_id).where(col(Clone.status).in_(unfinished_clones)))
             speech = await session.exec(select(Synthesis.id).where(col(Synthesis.status).in_(unfinished_speech)))
             voices = await session.exec(select(Voice.id).where(col(Voice.deleted_at).is_not(None)))
+            kept_long_enough = await session.exec(select(Recording.id).where(col(Recording.keep_until) < now()))
             users = await session.exec(select(User.id).where(col(User.deleted_at).is_not(None)))
             return [
-                *((clone_workflow, row_id) for row_id in clones.all()),
+                *((clone_workflow if call_id else clone_recorded_workflow, row_id) for row_id, call_id in clones.all()),
                 *((speak_workflow, row_id) for row_id in speech.all()),
                 *((erase_voice_workflow, row_id) for row_id in voices.all()),
+                *((erase_recording_workflow, row_id) for row_id in kept_long_enough.all()),
                 *((erase_account_workflow, row_id) for row_id in users.all()),
             ]
 
@@ -109,13 +111,14 @@ async def open_studio(settings: StudioSettings, providers: ProviderRegistry, car
     await asyncio.to_thread(settings.data_dir.mkdir, parents=True, exist_ok=True)
     studio = Studio(settings, providers, carrier)
     async with AsyncExitStack() as stack:
-        threads = ThreadPoolExecutor(_LISTENERS, thread_name_prefix="listener")
-        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+        listeners = Listeners()
+        stack.callback(listeners.close)
         await studio.database.open()
         stack.push_async_callback(studio.database.aclose)
         times = settings.call_times
-        takes = Takes(studio.database, studio.blobs, carrier, threads, times.fetch)
-        calling = Calling(studio.database, studio.hub, carrier, times)
+        takes = Takes(studio.database, studio.blobs, carrier, listeners, times.fetch)
+        stack.push_async_callback(takes.aclose)
+        calling = Calling(studio.database, studio.hub, carrier, studio.workflows.permit, times)
         cloning.bind(Cloning(studio.database, providers, calling, takes, studio.workflows, times.late))
         speaking.bind(Speaking(studio.database, studio.blobs, studio.voices, studio.workflows))
         erasing.bind(Erasing(studio.database, studio.blobs, providers, carrier, studio.workflows))

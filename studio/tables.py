@@ -135,8 +135,13 @@ class Clone(Failing, table=True):
     provider: str
     status: CloneStatus = Field(default=CloneStatus.REQUESTED, sa_type=_text_of(CloneStatus))
     status_changed_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+    # None where the recording did not come by telephone
     call_id: str | None = Field(default=None, foreign_key="calls.id", unique=True)
+    # Set and committed before the provider is asked: a voice that may have been made is looked for, not made again.
+    making_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     voice_id: str | None = None
+    # The clone that failed and of which this is the next try; it has only one.
+    retry_of: str | None = Field(default=None, unique=True)
     created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
 
 
@@ -175,6 +180,8 @@ class Recording(SQLModel, table=True):
     judged_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     problem: str | None = None
     kept: bool = False
+    # Of a clone that failed: how long our copy stays here for another try
+    keep_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     seconds: float = 0.0
     speech_seconds: float = 0.0
     signal_to_noise_db: float = 0.0
@@ -263,11 +270,16 @@ class ReceivedWebhook(SQLModel, table=True):
 
 
 class Executor(SQLModel, table=True):
-    """A process that runs workflows, and when it last said so (seconds since 1970 by the database's clock)."""
+    """A process that runs workflows, and when it last said so (seconds since 1970 by its own clock: others only look
+    whether it says something new).
+
+    `life` is the fencing token: who takes a process for dead deletes its row; if it lives after all, it begins another.
+    """
 
     __tablename__ = "executors"
 
     id: str = Field(primary_key=True)
+    life: str = Field(default_factory=new_id)
     host: str
     pid: int
     seen: float

@@ -93,20 +93,25 @@ class TwilioCarrier:
         """
         problem = self._settings.problem()
         if problem is not None:
-            raise CallRefused(problem, FailureCode.CALL_REFUSED)
+            raise CallRefused(problem, FailureCode.CARRIER_ACCOUNT)
         urls = CallUrls(self._settings.public_base_url, order.call_id)
+        detection = _machine_detection(urls) if self._settings.twilio_machine_detection else {}
+        await order.permit()
         try:
             call = await self._client.calls.create_async(
                 to=order.phone,
                 from_=self._settings.twilio_caller_id or "",
                 url=urls.answer,
                 method="POST",
+                fallback_url=urls.fallback,
+                fallback_method="POST",
                 status_callback=urls.status,
                 status_callback_method="POST",
                 status_callback_event=["initiated", "ringing", "answered", "completed"],
                 timeout=order.ring_seconds,
                 time_limit=order.time_limit,
                 record=False,
+                **detection,
             )
         except NotSent as error:
             raise CallRefused(
@@ -202,6 +207,16 @@ class TwilioCarrier:
         except _WrongState:
             # Over, or answered just now: only the first is the end of it.
             return await self.call_status(sid)
+
+
+def _machine_detection(urls: CallUrls) -> Mapping[str, str]:
+    """While the script is already being said: nobody is kept waiting for it."""
+    return {
+        "machine_detection": "Enable",
+        "async_amd": "true",
+        "async_amd_status_callback": urls.answered_by,
+        "async_amd_status_callback_method": "POST",
+    }
 
 
 class _NoSuchThing(CarrierError):

@@ -1,19 +1,22 @@
 """What Twilio's webhooks say, as typed values: only what is used here, and only that is stored.
 
-Names and values as in "TwiML Voice: requests to your application", <Gather>, <Record> and "Outbound call status
-callbacks" of Twilio's documentation. Lower-case names are our own, from the address.
+Names and values as in "TwiML Voice: requests to your application", <Gather>, <Record>, "Outbound call status
+callbacks", "Answering machine detection" and "Availability and reliability" of Twilio's documentation. Lower-case names
+are our own, from the address.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from studio.states import CallStatus
 from telephony.carrier import call_status_of
+from telephony.urls import PREFIX
 
 
 def _moment(text: object) -> datetime | None:
@@ -25,9 +28,15 @@ def _moment(text: object) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
+def _number(text: object) -> int | None:
+    """Nor because of an odd number: what it would explain goes without."""
+    return int(str(text)) if str(text).isdecimal() and len(str(text)) <= 6 else None
+
+
 CallSid = Annotated[str, Field(alias="CallSid", pattern="^CA[0-9a-fA-F]{32}$")]
 RecordingSid = Annotated[str, Field(alias="RecordingSid", pattern="^RE[0-9a-fA-F]{32}$")]
 Counter = Annotated[int, Field(ge=0, le=1000)]
+Code = Annotated[int | None, BeforeValidator(_number)]
 
 
 class Webhook(BaseModel):
@@ -46,6 +55,38 @@ class StepRequest(Webhook):
     """The call asks how it goes on. `step` is the number of the document that it comes from, 0 for none."""
 
     step: Counter = 0
+
+    @property
+    def event(self) -> str:
+        """What this request is known by, the same in every delivery."""
+        return str(self.step)
+
+
+class DocumentFailed(StepRequest):
+    """A document could not be fetched, or not be carried out. `failed` is its address, below that of all calls, and
+    tells this failure from others: an address occurs in a call once."""
+
+    error_code: Annotated[Code, Field(alias="ErrorCode")] = None
+    failed: Annotated[str, Field(max_length=400)] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _located(cls, values: dict[str, Any]) -> dict[str, Any]:
+        url = urlsplit(str(values.get("ErrorUrl", "")))
+        _, ours, failed = url.path.rpartition(f"{PREFIX}/")
+        if not ours:
+            return values
+        steps = parse_qs(url.query).get("step", ["0"])
+        return {**values, "failed": f"{failed}?step={steps[0]}", "step": steps[0]}
+
+    @property
+    def place(self) -> str:
+        """Which of our addresses it was; empty if it was none."""
+        return self.failed.partition("/")[2].partition("?")[0]
+
+    @property
+    def event(self) -> str:
+        return self.failed
 
 
 class KeysPressed(StepRequest):
@@ -74,6 +115,20 @@ class StatusReport(Webhook):
 
     status: Annotated[CallStatus, BeforeValidator(lambda text: call_status_of(str(text))), Field(alias="CallStatus")]
     at: Annotated[datetime | None, BeforeValidator(_moment), Field(alias="Timestamp")] = None
+    error_code: Annotated[Code, Field(alias="ErrorCode")] = None
+    error_message: Annotated[str | None, Field(alias="ErrorMessage")] = None
+    sip_code: Annotated[Code, Field(alias="SipResponseCode")] = None
+
+
+class AnsweredBy(Webhook):
+    """Who answered, as far as could be heard."""
+
+    who: Annotated[str, Field(alias="AnsweredBy", pattern="^[a-z_]{1,40}$")]
+
+    @property
+    def machine(self) -> bool:
+        """machine_start, machine_end_beep and the like."""
+        return self.who.startswith("machine") or self.who == "fax"
 
 
 class RecordingReport(Webhook):

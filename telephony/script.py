@@ -35,6 +35,8 @@ _GOODBYES = {
     GoodbyeReason.NO_KEY: "I did not get a key press. Nothing was recorded. To try again, start again in the app.",
     GoodbyeReason.TOO_LITTLE: "I still could not hear enough speech to make a voice. "
     "Please start again in the app, from a quiet place.",
+    GoodbyeReason.MACHINE: "This sounded like an answering machine. Nothing was recorded. "
+    "To try again, start again in the app.",
     GoodbyeReason.CANCELED: "This call was cancelled in the app.",
     GoodbyeReason.TROUBLE: "I am sorry, something went wrong on our side. Please start again in the app.",
 }

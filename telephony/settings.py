@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import httpx
+from pydantic import AfterValidator, BeforeValidator, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -29,18 +31,29 @@ def _phone_number(value: str) -> str:
 
 
 def _base_url(value: str) -> str:
-    """An address that others are appended to: no slash at its end."""
+    """An address that others are appended to, in its canonical form (RFC 3986, 6.2.2): the host in lower case and in
+    ASCII, no slash at its end. Twilio is given addresses in this form, and signs them so."""
     try:
-        url = urlsplit(value)
-        _ = url.port
-    except ValueError:
+        url = httpx.URL(value)
+    except httpx.InvalidURL:
         raise ValueError("this is no address: write it as https://voices.example.com") from None
-    if url.scheme not in ("http", "https") or not url.hostname:
+    if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("the address must begin with https:// or http:// and name a host")
     # Twilio's SDK mangles user names when it checks signatures, and a query would have to come after the path.
-    if "@" in url.netloc or url.query or url.fragment:
+    if url.userinfo or "?" in value or "#" in value:
         raise ValueError("the address must be free of user names, passwords, ? and #")
-    return value.rstrip("/")
+    return str(url).rstrip("/")
+
+
+def _shared_keys(value: object) -> object:
+    """`id:secret`, separated by commas. No message repeats any of it."""
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.strip().partition(":") for pair in value.split(",") if pair.strip()]
+    keys = {key: secret for key, _, secret in pairs if key and secret}
+    if len(keys) < len(pairs):
+        raise ValueError("write each key as id:secret, separated by commas, and each id once")
+    return keys
 
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
@@ -54,6 +67,10 @@ class TelephonySettings(BaseSettings):
 
     twilio_account_sid: Annotated[str, AfterValidator(_account_sid)] | None = None
     twilio_auth_token: SecretStr | None = None
+    twilio_shared_keys: Annotated[Mapping[str, SecretStr], NoDecode, BeforeValidator(_shared_keys)] = {}
+    """Keys by which webhooks may be signed in place of the auth token: the secret of each, by its id."""
+    twilio_machine_detection: bool = True
+    """Whether Twilio listens for an answering machine, which it charges for."""
     twilio_caller_id: Annotated[str, AfterValidator(_phone_number)] | None = None
     """The number that calls come from: one of the account's, or one verified for it."""
     twilio_api_url: BaseUrl | None = None

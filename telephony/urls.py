@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 PREFIX = "/telephony/calls"
+RETRIES = "#rc=2&rt=5000&rp=ct,rt,5xx"
+"""Asks Twilio to send a webhook twice more if nobody is reached, nothing is answered in 5 seconds, or the answer is a
+5xx: without it only a connection that fails is tried again. Twilio allows 15 seconds for all attempts together. Source:
+"Webhook connection overrides", https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides.
+"""
 _TAKE_SECONDS = 900  # no call lasts longer
 
 
@@ -23,15 +28,26 @@ class CallUrls:
 
     @property
     def answer(self) -> str:
-        return self.to("answer")
+        return self.webhook("answer")
+
+    @property
+    def fallback(self) -> str:
+        return self.webhook("fallback")
 
     @property
     def status(self) -> str:
-        return self.to("status")
+        return self.webhook("status")
+
+    @property
+    def answered_by(self) -> str:
+        return self.webhook("answered-by")
 
     @property
     def recording(self) -> str:
-        return self.to("recording")
+        return self.webhook("recording")
+
+    def webhook(self, place: str, **query: int | str) -> str:
+        return self.to(place, **query) + RETRIES
 
     def to(self, place: str, **query: int | str) -> str:
         url = f"{self.public_base_url}{PREFIX}/{self.call_id}/{place}"
@@ -47,10 +63,11 @@ class TakeLinks:
         self._key = hmac.digest(auth_token.encode(), b"deadringer: addresses of takes", hashlib.sha256)
         self._clock = clock
 
-    def url(self, urls: CallUrls, recording_id: str) -> str:
+    def url(self, urls: CallUrls, recording_id: str, step: int) -> str:
+        """`step`, which is not signed, is for Twilio to repeat if the take cannot be played."""
         expires = int(self._clock()) + _TAKE_SECONDS
         signature = self._signature(urls.call_id, recording_id, expires)
-        return urls.to(f"takes/{recording_id}.wav", expires=expires, signature=signature)
+        return urls.to(f"takes/{recording_id}.wav", expires=expires, signature=signature, step=step)
 
     def valid(self, call_id: str, recording_id: str, expires: int, signature: str) -> bool:
         expected = self._signature(call_id, recording_id, expires)
@@ -74,21 +91,21 @@ class Onward:
     links: TakeLinks
 
     def consent(self, attempt: int) -> str:
-        return self.urls.to("consent", step=self.step, attempt=attempt)
+        return self.urls.webhook("consent", step=self.step, attempt=attempt)
 
     @property
     def take(self) -> str:
-        return self.urls.to("take", step=self.step)
+        return self.urls.webhook("take", step=self.step)
 
     @property
     def silent(self) -> str:
-        return self.urls.to("silent", step=self.step)
+        return self.urls.webhook("silent", step=self.step)
 
     def review(self, waited: int) -> str:
-        return self.urls.to("review", step=self.step, waited=waited)
+        return self.urls.webhook("review", step=self.step, waited=waited)
 
     def choice(self, attempt: int) -> str:
-        return self.urls.to("choice", step=self.step, attempt=attempt)
+        return self.urls.webhook("choice", step=self.step, attempt=attempt)
 
     def take_sound(self, recording_id: str) -> str:
-        return self.links.url(self.urls, recording_id)
+        return self.links.url(self.urls, recording_id, self.step)

@@ -3,6 +3,9 @@
 A webhook is checked (signature, then values), stored under a key made of what it reports, acted on, and its answer kept
 with it: a repeated delivery gets the same answer and changes nothing. The key is made of signed content only. Twilio's
 `I-Twilio-Idempotency-Token` header is not used: it is not signed, and says nothing that the content does not say.
+
+When we fail, a step answers 500, and a delivery that was not committed has not happened: Twilio asks again, maybe
+another process, and at last at the fallback, which goes on from where the call stands.
 """
 
 from __future__ import annotations
@@ -14,14 +17,17 @@ from typing import TypeVar
 import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import ValidationError
-from sqlmodel import select
+from sqlmodel import col, func, select
 from structlog.contextvars import bound_contextvars
 
-from studio.database import Unit
+from studio.database import AWAY, Unit
 from studio.desk import Goodbye, GoodbyeReason, Step, UnknownCall
+from studio.retrying import retried
 from studio.studio import Studio
-from studio.tables import Call
+from studio.tables import Call, ReceivedWebhook
 from telephony.parameters import (
+    AnsweredBy,
+    DocumentFailed,
     KeysPressed,
     RecordingReport,
     StatusReport,
@@ -31,11 +37,17 @@ from telephony.parameters import (
     Webhook,
     in_words,
 )
+from telephony.refusals import call_failure
 from telephony.script import consent_wording, document
 from telephony.settings import TelephonySettings
 from telephony.signature import Signatures, signed_form
 from telephony.urls import PREFIX, CallUrls, Onward, TakeLinks
 
+MAX_FAILURES = 3
+"""How often a call picks up where it stands; at the next failure it says goodbye."""
+_FALLBACK = "fallback"
+_AWAY_SECONDS = 4.0  # Twilio gives an answer 5 seconds (`urls.RETRIES`)
+T = TypeVar("T")
 W = TypeVar("W", bound=Webhook)
 S = TypeVar("S", bound=StepRequest)
 _log = structlog.get_logger()
@@ -89,12 +101,33 @@ def router(studio: Studio, settings: TelephonySettings) -> APIRouter:
 
         return await reception.step(request, call_id, "choice", KeysPressed, act)
 
+    @routes.post("/{call_id}/fallback")
+    async def fallback(call_id: str, request: Request) -> Response:
+        async def act(unit: Unit, asked: DocumentFailed) -> Step:
+            _log.warning("call.document_failed", twilio_code=asked.error_code, failed=asked.failed or "not ours")
+            # Our own fallback has no address that tells one failure of it from the next.
+            hopeless = asked.place in ("", _FALLBACK) or await _failures(unit, call_id) > MAX_FAILURES
+            if hopeless:
+                return await desk.give_up(unit, call_id, asked.call_sid)
+            return await desk.resume(unit, call_id, asked.call_sid, take_lost=asked.place == "take")
+
+        return await reception.step(request, call_id, _FALLBACK, DocumentFailed, act)
+
     @routes.post("/{call_id}/status")
     async def status(call_id: str, request: Request) -> Response:
         async def act(unit: Unit, report: StatusReport) -> None:
-            await desk.call_status(unit, call_id, report.call_sid, report.status, report.at)
+            why = call_failure(report.error_code, report.error_message, report.sip_code)
+            await desk.call_status(unit, call_id, report.call_sid, report.status, report.at, why)
 
         return await reception.report(request, call_id, "status", StatusReport, lambda report: report.status, act)
+
+    @routes.post("/{call_id}/answered-by")
+    async def answered_by(call_id: str, request: Request) -> Response:
+        async def act(unit: Unit, report: AnsweredBy) -> None:
+            if report.machine and not await _has_pressed_keys(unit, call_id):
+                await desk.answered_by_machine(unit, call_id, report.call_sid)
+
+        return await reception.report(request, call_id, "answered-by", AnsweredBy, lambda report: report.who, act)
 
     @routes.post("/{call_id}/recording")
     async def recording(call_id: str, request: Request) -> Response:
@@ -129,7 +162,8 @@ class _Reception:
         secret = settings.twilio_auth_token
         # Without a token, one that nobody knows.
         token = secret.get_secret_value() if secret is not None else secrets.token_urlsafe()
-        self._signatures = Signatures(token, self._base)
+        shared_keys = {key: each.get_secret_value() for key, each in settings.twilio_shared_keys.items()}
+        self._signatures = Signatures(token, self._base, shared_keys)
         self._links = TakeLinks(token)
 
     def may_hear(self, call_id: str, recording_id: str, expires: str, signature: str) -> bool:
@@ -145,13 +179,13 @@ class _Reception:
         parameters: type[S],
         act: Callable[[Unit, S], Awaitable[Step]],
     ) -> Response:
-        """Answer with the TwiML of the step that `act` returns. There is somebody on the phone: whatever goes wrong
-        on our side once the webhook is known to be Twilio's is told them in words."""
+        """Answer with the TwiML of the step that `act` returns. There is somebody on the phone: what goes wrong on our
+        side is tried again, and told them in words when it goes wrong at the fallback too."""
         with bound_contextvars(call_id=call_id[:64], webhook=kind):
             asked = await self._read(request, parameters)
             onward = Onward(CallUrls(self._base, call_id), asked.step + 1, self._links)
             try:
-                answer = await self._answer(call_id, kind, asked, act, onward)
+                answer = await _while_away(lambda: self._answer(call_id, kind, asked, act, onward))
             except HTTPException:
                 raise
             except UnknownCall:
@@ -159,13 +193,15 @@ class _Reception:
                 answer = document(Goodbye(GoodbyeReason.TROUBLE), onward)
             except Exception:
                 _log.exception("webhook.failed")
+                if kind != _FALLBACK:
+                    raise HTTPException(500, "Something went wrong on our side: ask again.") from None
                 answer = document(Goodbye(GoodbyeReason.TROUBLE), onward)
             return Response(answer, media_type="application/xml")
 
     async def _answer(
         self, call_id: str, kind: str, asked: S, act: Callable[[Unit, S], Awaitable[Step]], onward: Onward
     ) -> str:
-        key = f"{call_id}/{kind}/{asked.step}"
+        key = f"{call_id}/{kind}/{asked.event}"
         async with self._studio.inbox.receive(call_id, kind, key, asked.stored()) as webhook:
             await _check_sid(webhook.unit, call_id, asked.call_sid)
             if webhook.answer is None:
@@ -189,15 +225,20 @@ class _Reception:
         with bound_contextvars(call_id=call_id[:64], webhook=kind):
             report = await self._read(request, parameters)
             key = f"{call_id}/{kind}/{event(report)}"
-            try:
+
+            async def take_in() -> bool:
                 async with self._studio.inbox.receive(call_id, kind, key, report.stored()) as webhook:
                     await _check_sid(webhook.unit, call_id, report.call_sid)
                     if not webhook.repeated:
                         await act(webhook.unit, report)
+                return webhook.repeated
+
+            try:
+                repeated = await _while_away(take_in)
             except UnknownCall:
                 _log.warning("webhook.unknown_call")
                 raise HTTPException(404, "There is no such call.") from None
-            _log.info("webhook.received", event_key=key, repeated=webhook.repeated)
+            _log.info("webhook.received", event_key=key, repeated=repeated)
             return Response(status_code=204)
 
     async def _read(self, request: Request, parameters: type[W]) -> W:
@@ -211,6 +252,11 @@ class _Reception:
             reason = in_words(error)
             _log.warning("webhook.refused", status=400, reason=reason)
             raise HTTPException(400, reason) from None
+
+
+async def _while_away(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Twilio asks again, but not for long: a database that is restarted is waited for here too."""
+    return await retried(attempt, AWAY, _AWAY_SECONDS, first_pause=0.2, longest_pause=1.0)
 
 
 async def _check_sid(unit: Unit, call_id: str, sid: str) -> None:
@@ -227,3 +273,18 @@ async def _check_sid(unit: Unit, call_id: str, sid: str) -> None:
     if sids[0] not in (None, sid):
         _log.warning("webhook.refused", status=403, reason="the sid of another call")
         raise HTTPException(403, "CallSid is not that of this call.")
+
+
+async def _failures(unit: Unit, call_id: str) -> int:
+    """How often Twilio turned to the fallback in this call, this time included."""
+    failed = (ReceivedWebhook.call_id == call_id, ReceivedWebhook.kind == _FALLBACK)
+    return (await unit.exec(select(func.count()).select_from(ReceivedWebhook).where(*failed))).one()
+
+
+async def _has_pressed_keys(unit: Unit, call_id: str) -> bool:
+    """Whether there is somebody who pressed a key, be it a wrong one."""
+    # Locked as at the desk, so that a key that is being taken in at this moment counts.
+    await unit.exec(select(Call.id).where(Call.id == call_id).with_for_update())
+    asked = (col(ReceivedWebhook.call_id) == call_id, col(ReceivedWebhook.kind) == "consent")
+    answers = await unit.exec(select(ReceivedWebhook.parameters).where(*asked))
+    return any(parameters.get("digits") for parameters in answers)

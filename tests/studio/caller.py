@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TypeVar
 
+from audio.wav import BadAudio, read_wav
 from studio.database import Unit
 from studio.desk import Choose, Hold, Step
 from studio.states import CallStatus
@@ -53,12 +54,14 @@ class Caller:
             "consent", lambda unit: self._studio.desk.consent(unit, self.call_id, digits, attempt, lambda asked: WORDS)
         )
 
-    async def speak(self, sound: bytes | None, ready: bool = True) -> Step:
-        """Say something after the beep, and press a key. `ready`: the carrier tells at once that it can be fetched."""
+    async def speak(self, sound: bytes | None, ready: bool = True, seconds: float | None = None) -> Step:
+        """Say something after the beep, and press a key. `ready`: the carrier tells at once that it can be fetched;
+        `seconds`: how long it says that it lasts, if that is not how long it does."""
         sid = self._carrier.record(self.sid, sound)
         self.takes.append(sid)
+        lasting = seconds if seconds is not None else _lasting(sound)
         step = await self.webhook(
-            "take", lambda unit: self._studio.desk.take_finished(unit, self.call_id, sid, 4.0, "1")
+            "take", lambda unit: self._studio.desk.take_finished(unit, self.call_id, sid, lasting, "1")
         )
         if ready:
             await self.recording(sid)
@@ -107,6 +110,13 @@ class Caller:
     async def row(self) -> Call:
         async with self._studio.database.reading() as session:
             return await session.get_one(Call, self.call_id)
+
+
+def _lasting(sound: bytes | None) -> float:
+    try:
+        return read_wav(sound or b"").seconds
+    except BadAudio:
+        return 4.0
 
 
 async def ring(studio: Studio, carrier: ScriptedCarrier, user: User) -> tuple[Clone, Caller]:

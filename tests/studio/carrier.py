@@ -65,6 +65,7 @@ class ScriptedCarrier:
     async def place_call(self, order: CallOrder) -> str:
         self.orders.append(order)
         await self.placing.passage()
+        await order.permit()
         self._fail_if_told("place_call")
         return f"CA{next(self._numbers):032x}"
 

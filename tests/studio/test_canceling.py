@@ -142,7 +142,7 @@ async def test_a_voice_that_was_made_meanwhile_is_deleted_however_often_that_fai
     clone = await new_take(studio, user, CloneStatus.CLONING)
     provider.cloning.hold()
     forgotten = fail_first(monkeypatch, provider, "delete_voice", Transient("not now"), RuntimeError("a surprise"))
-    monkeypatch.setattr("studio.erasing._PAUSES", (0.01,) * 10)
+    monkeypatch.setattr("studio.workflows._PAUSES", (0.01,) * 10)
     await studio.workflows.start(clone_workflow, clone.id)
     await asyncio.wait_for(provider.cloning.reached(), PATIENCE)
     await studio.clones.cancel(user.id, clone.id)

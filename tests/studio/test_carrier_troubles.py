@@ -146,7 +146,7 @@ async def test_an_old_answer_does_not_undo_a_newer_callback(
 async def test_a_carrier_that_never_ends_a_call_is_waited_for_only_so_long(
     settings: StudioSettings, providers: ProviderRegistry, carrier: ScriptedCarrier
 ) -> None:
-    times = replace(settings.call_times, ring=1, limit=0)
+    times = replace(settings.call_times, queue=0.0, ring=1, limit=0)
     async with open_studio(replace(settings, call_times=times), providers, carrier) as studio:
         user = await new_user(studio, "+14155550101", proven=True)
         carrier.fail("call_status", CarrierUnavailable("not now"))
@@ -262,7 +262,7 @@ async def test_a_recording_that_takes_too_long_is_used_after_the_call(
 async def test_deleting_at_the_carrier_is_tried_again(
     studio: Studio, carrier: ScriptedCarrier, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studio.cloning._PAUSES", (0.01,) * 5)
+    monkeypatch.setattr("studio.workflows._PAUSES", (0.01,) * 5)
     clone, caller = await ring(studio, carrier, user)
     await caller.agree()
     await caller.speak(murmur())

@@ -27,7 +27,7 @@ PASSWORD = "correct horse"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.erasing._PAUSES", (0.01,) * 100)
+    monkeypatch.setattr("studio.workflows._PAUSES", (0.01,) * 100)
 
 
 async def rows(studio: Studio) -> dict[str, int]:
@@ -78,7 +78,7 @@ async def test_a_deleted_voice_is_gone_at_once_and_then_everywhere(
     assert caught.value.code is MistakeCode.NOT_FOUND
     await workflow_over(voice_id)
     assert forgotten.is_set()
-    assert [artefact.kind for artefact in provider.deleted] == ["tone-pitch"] * 2
+    assert [artefact.kind for artefact in provider.deleted] == ["tone-pitch"]
     assert carrier.deleted[-1] == take.sid
     assert blobs(settings) == []
     left = await rows(studio)

@@ -72,6 +72,7 @@ LOOKS: dict[str, Look] = {
 # What others must not do, and its owner can do but once or not in this state.
 DEEDS: dict[str, Look] = {
     "clones.cancel": lambda s, who, b: s.clones.cancel(who, b.clone.id),
+    "clones.retry": lambda s, who, b: s.clones.retry(who, b.clone.id),
     "calls.hang_up": lambda s, who, b: s.calls.hang_up(who, b.call_id),
     "speech.cancel": lambda s, who, b: s.speech.cancel(who, b.synthesis.id),
     "speech.delete": lambda s, who, b: s.speech.delete(who, b.synthesis.id),
@@ -79,7 +80,13 @@ DEEDS: dict[str, Look] = {
     "accounts.revoke_token": lambda s, who, b: s.accounts.revoke_token(who, b.token.id),
 }
 # These take an owner, and nothing that could be somebody else's.
-HARMLESS = {"clones.start", "accounts.create_token", "accounts.set_phone", "accounts.delete_account"}
+HARMLESS = {
+    "clones.start",
+    "clones.from_audio",
+    "accounts.create_token",
+    "accounts.set_phone",
+    "accounts.delete_account",
+}
 
 
 async def items(page: Awaitable[Any]) -> list[Any]:
@@ -131,6 +138,7 @@ async def test_ids_that_no_database_takes_are_not_found(studio: Studio, user: Us
         assert await studio.voices.find(user.id, f"tone:{nonsense}") is None
         for attempt in (
             studio.clones.cancel(user.id, nonsense),
+            studio.clones.retry(user.id, nonsense),
             studio.calls.hang_up(user.id, nonsense),
             studio.speech.delete(user.id, nonsense),
             studio.voices.delete(user.id, nonsense),

@@ -50,7 +50,7 @@ async def test_each_error_has_its_code_and_its_own_words(
 async def test_what_passes_is_tried_again(
     studio: Studio, user: User, provider: ToneProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_first(monkeypatch, provider, "clone", Transient("not now"), AtCapacity("come again"))
+    fail_first(monkeypatch, provider, "clone", Transient("not now"), AtCapacity("come again", retry_after=0.1))
     clone = await new_take(studio, user, CloneStatus.CLONING)
     await studio.workflows.start(clone_workflow, clone.id)
     await clone_when(studio, clone, CloneStatus.READY)
@@ -104,6 +104,30 @@ async def test_what_is_known_to_stand_in_the_way_is_said_before_it_rings(
     provider.quota = Quota(9, 10, "voices")
     carrier.missing = "Set TWILIO_AUTH_TOKEN."
     assert await refused() is MistakeCode.NOT_CONFIGURED
+    assert carrier.orders == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [
+        (NotConfigured("Add a permission."), MistakeCode.NOT_CONFIGURED),
+        (Refused("The plan has no cloning."), MistakeCode.NOT_CONFIGURED),
+        (QuotaExceeded("No slots."), MistakeCode.QUOTA),
+    ],
+)
+async def test_what_an_allowance_is_refused_for_is_said_before_a_phone_rings(
+    studio: Studio,
+    user: User,
+    provider: ToneProvider,
+    carrier: ScriptedCarrier,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: ProviderError,
+    code: MistakeCode,
+) -> None:
+    fail_first(monkeypatch, provider, "clone_quota", trouble)
+    with pytest.raises(Mistake, match=str(trouble)) as caught:
+        await studio.clones.start(user.id, "Me")
+    assert caught.value.code is code
     assert carrier.orders == []
 
 

@@ -217,10 +217,42 @@ async def test_an_error_at_once(
         yield WORD
 
     monkeypatch.setattr(provider, "synthesize", fail)
+    monkeypatch.setattr("studio.speaking._BUSY_SECONDS", 0.0)
     done = await speech_over(studio, await start(studio, user, "one"))
     surprise = isinstance(problem, RuntimeError)
     assert done.failure_code == (FailureCode.INTERNAL if surprise else FailureCode.PROVIDER_UNAVAILABLE)
     assert ("a surprise" in (done.failure_message or "")) is False
+
+
+async def test_what_passes_before_anything_is_heard_is_waited_out(
+    studio: Studio, user: User, provider: ToneProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthesize = provider.synthesize
+    troubles = [Transient("not now"), AtCapacity("busy", retry_after=0.1)]
+
+    async def fail_first(request: SpeechRequest) -> AsyncIterator[Pcm]:
+        if troubles:
+            raise troubles.pop(0)
+        async for piece in synthesize(request):
+            yield piece
+
+    monkeypatch.setattr(provider, "synthesize", fail_first)
+    done = await speech_over(studio, await start(studio, user, "one two"))
+    assert done.status is SynthesisStatus.DONE
+    assert troubles == []
+
+
+async def test_speech_that_breaks_off_is_not_patched_up(studio: Studio, user: User, provider: ToneProvider) -> None:
+    """Two tries need not sound the same."""
+    provider.speaking.hold()
+    provider.speaking.let(1)
+    synthesis = await start(studio, user, "one two")
+    await asyncio.wait_for(provider.speaking.reached(), PATIENCE)
+    provider.failing = Transient("The connection broke.")
+    provider.speaking.open()
+    done = await speech_over(studio, synthesis)
+    assert (done.status, done.failure_message) == (SynthesisStatus.FAILED, "The connection broke.")
+    assert len(provider.spoken) == 1
 
 
 async def test_a_provider_that_falls_silent(

@@ -18,6 +18,7 @@ _CLONE_PATH = tuple(status.value for status in CloneStatus)[:-2]  # all but FAIL
 _CLONE_STEPS = {
     *pairwise(_CLONE_PATH),
     ("CALLING", "ANSWERED"),  # the ringing was not heard of
+    ("REQUESTED", "RECORDED"),  # without a call
     ("REVIEWING", "RECORDING"),  # again
     *product(_CLONE_PATH[:-1], ("FAILED", "CANCELED")),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from audio.wav import read_wav, write_wav
 from studio.blobs import Blobs
 from studio.database import Database
 from studio.hub import ChangeHub
+from studio.listening import Listeners
 from studio.mistakes import FailureCode
 from studio.states import CallPurpose, CloneStatus
 from studio.tables import Call, Clone, Recording, User, now
@@ -23,11 +23,12 @@ from tests.studio.sounds import RATE, murmur, spoken
 
 
 class House:
-    def __init__(self, folder: Path, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, folder: Path) -> None:
         self.database = Database(f"sqlite:///{folder / 'deadringer.sqlite'}", ChangeHub())
         self.blobs = Blobs(folder / "blobs")
         self.carrier = ScriptedCarrier()
-        self.takes = Takes(self.database, self.blobs, self.carrier, threads, fetch_seconds=0.1)
+        self.listeners = Listeners()
+        self.takes = Takes(self.database, self.blobs, self.carrier, self.listeners, fetch_seconds=0.1)
         self.clone = Clone(user_id="1", name="Me", provider="tone", call_id="1", status=CloneStatus.REVIEWING)
 
     async def furnish(self) -> None:
@@ -53,11 +54,12 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    with ThreadPoolExecutor(1) as threads:
-        house = House(tmp_path, threads)
-        await house.furnish()
-        yield house
-        await house.database.aclose()
+    house = House(tmp_path)
+    await house.furnish()
+    yield house
+    await house.takes.aclose()
+    house.listeners.close()
+    await house.database.aclose()
 
 
 async def test_a_good_take_is_fetched_once_and_measured(house: House) -> None:

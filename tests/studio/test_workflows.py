@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from math import ceil
 
 import pytest
 from sqlmodel import select
@@ -129,27 +130,30 @@ async def test_who_was_taken_for_dead_starts_over(
     assert await executors(studio) == [studio.workflows.executor_id]
 
 
-def test_who_is_dead() -> None:
+async def test_who_is_dead(rows_only: Studio) -> None:
     here, pid = workflows._here(), os.getpid()
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     parent = os.getppid()
-    now = 1000.0
-    late = now - DEAD_AFTER_SECONDS - 1
+    elsewhere = f"{socket.gethostname()} pid:[1]"  # in another container of this host
     cases = [
-        (Executor(id="there", host="another", pid=pid, seen=now - 1), False),
-        (Executor(id="there, late", host="another", pid=pid, seen=late), True),
-        (Executor(id="here, gone", host=here, pid=gone.pid, seen=now), True),
-        (Executor(id="here, our predecessor", host=here, pid=pid, seen=now), True),
-        (Executor(id="here, alive", host=here, pid=parent, seen=now - 1), False),
-        (Executor(id="here, but its number is somebody else's by now", host=here, pid=parent, seen=late), True),
-        (
-            Executor(id="in another container of this host", host=f"{socket.gethostname()} pid:[1]", pid=pid, seen=now),
-            False,
-        ),
+        (Executor(id="there", host="another", pid=pid, seen=0), True, False),
+        (Executor(id="there, silent", host="another", pid=pid, seen=0), False, True),
+        (Executor(id="there, by another clock", host="another", pid=pid, seen=1e12), True, False),
+        (Executor(id="here, gone", host=here, pid=gone.pid, seen=0), True, True),
+        (Executor(id="here, our predecessor", host=here, pid=pid, seen=0), True, True),
+        (Executor(id="here, alive", host=here, pid=parent, seen=0), True, False),
+        (Executor(id="here, but its number is somebody else's by now", host=here, pid=parent, seen=0), False, True),
+        (Executor(id="in another container", host=elsewhere, pid=pid, seen=0), True, False),
     ]
-    for executor, dead in cases:
-        assert workflows._is_dead(executor, now) is dead, executor.id
+    everybody = [executor for executor, _, _ in cases]
+    at_once = {one.id for one in rows_only.workflows._dead_among(everybody)}
+    assert at_once == {"here, gone", "here, our predecessor"}, "the others are listened to first"
+    for _ in range(ceil(DEAD_AFTER_SECONDS / workflows.HEARTBEAT_SECONDS)):
+        for executor, speaks, _ in cases:
+            executor.seen -= 3600.0 if speaks else 0.0  # its clock is turned back each time, but it is heard of
+        dead = {one.id for one in rows_only.workflows._dead_among(everybody)}
+    assert dead == {executor.id for executor, _, dead in cases if dead}
 
 
 async def test_many_workflows_are_asked_for_in_parts(

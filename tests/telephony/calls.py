@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urldefrag, urlencode
 from xml.etree import ElementTree
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 from sqlmodel import SQLModel, select
+from starlette.types import ASGIApp
 from twilio.request_validator import RequestValidator
 
 from providers.manager import ProviderRegistry
@@ -24,16 +26,20 @@ from studio.states import CallPurpose, CallStatus, CloneStatus
 from studio.studio import Studio, StudioSettings
 from studio.tables import Call, Clone, Recording, User, new_id, now
 from telephony.carrier import TwilioCarrier
+from telephony.exchange.app import listen
 from telephony.settings import TelephonySettings
 from telephony.urls import CallUrls
 from telephony.webhooks import router
+from tests.telephony.exchange.harness import InProcess, served
 
 ACCOUNT = "AC" + "1" * 32
 TOKEN = "a-very-secret-token"
 BASE = "https://voices.example.com"
 PHONE = "+14155552671"
 DATABASE = "deadringer.sqlite"
+ONE, TWO = "RE" + "1" * 32, "RE" + "2" * 32
 Row = TypeVar("Row", bound=SQLModel)
+Wrapper = Callable[[ASGIApp], ASGIApp]
 
 
 def telephony_settings(**more: str) -> TelephonySettings:
@@ -100,21 +106,22 @@ class CallUnderTest:
     clone_id: str
     sid: str = field(default_factory=lambda: "CA" + new_id())
     token: str = TOKEN
+    base: str = BASE
 
     @property
     def urls(self) -> CallUrls:
-        return CallUrls(BASE, self.call_id)
+        return CallUrls(self.base, self.call_id)
 
     async def send(
         self, url: str, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
         """A webhook as Twilio sends it, signed; `headers` in place of its own."""
+        url = urldefrag(url).url
         whole = {"AccountSid": ACCOUNT, "CallSid": self.sid, "From": "+14155550100", "To": PHONE, **(form or {})}
         signature = RequestValidator(self.token).compute_signature(url, whole)
         sent = {
             "X-Twilio-Signature": signature,
             "Content-Type": "application/x-www-form-urlencoded",
-            "I-Twilio-Idempotency-Token": new_id(),
             **(headers or {}),
         }
         return await self.client.post(url, content=urlencode(whole), headers=sent)
@@ -140,6 +147,13 @@ class CallUnderTest:
 
     async def report(self, status: str, **form: str) -> httpx.Response:
         return await self.send(self.urls.status, {"CallStatus": status, **form})
+
+    async def fail_over(self, failed: str, code: int = 11200) -> Heard:
+        """Twilio could not get the document at `failed`, or not carry it out."""
+        return Heard(await self.send(self.urls.fallback, {"ErrorCode": str(code), "ErrorUrl": failed}))
+
+    async def report_answered_by(self, who: str) -> httpx.Response:
+        return await self.send(self.urls.answered_by, {"AnsweredBy": who, "MachineDetectionDuration": "3500"})
 
     async def report_recording(self, recording: str, status: str = "completed") -> httpx.Response:
         return await self.send(self.urls.recording, {"RecordingSid": recording, "RecordingStatus": status})
@@ -170,10 +184,11 @@ class CallUnderTest:
 
 @dataclass
 class Front:
-    """The studio and the HTTP client in front of it."""
+    """The studio, and an HTTP client that reaches it through a socket."""
 
     studio: Studio
     client: httpx.AsyncClient
+    port: int
 
     async def place(
         self, code: str | None = None, clone: CloneStatus = CloneStatus.RINGING, name: str = "My voice"
@@ -205,19 +220,45 @@ async def make_empty_studio(data: Path) -> None:
     await database.aclose()
 
 
+class Door(httpx.AsyncBaseTransport):
+    """What is sent to the public address arrives at a socket of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._within = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self.port)
+        return await self._within.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._within.aclose()
+
+
 @asynccontextmanager
 async def front(data: Path, empty: Path, settings: TelephonySettings) -> AsyncIterator[Front]:
     """The studio without its workflows: what the caller does is all that happens. `empty` comes from
     `make_empty_studio`."""
     shutil.copyfile(empty / DATABASE, data / DATABASE)
+    async with front_of(StudioSettings(data_dir=data), settings) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def front_of(
+    chosen: StudioSettings, settings: TelephonySettings, wrapper: Wrapper = lambda app: app
+) -> AsyncIterator[Front]:
+    """The same with a database of any kind, and with something that stands before the application."""
     async with TwilioCarrier(settings) as carrier:
-        studio = Studio(StudioSettings(data_dir=data), ProviderRegistry(), carrier)
+        studio = Studio(chosen, ProviderRegistry(), carrier)
         await studio.database.open()
         app = FastAPI()
         app.include_router(router(studio, settings))
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        listening, _ = listen("127.0.0.1", 0)
+        door = Door(listening.getsockname()[1])
+        server = InProcess(uvicorn.Config(wrapper(app), lifespan="off", log_level="critical"))
         try:
-            async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
-                yield Front(studio, client)
+            async with served(server, listening), httpx.AsyncClient(transport=door, base_url=BASE) as client:
+                yield Front(studio, client, door.port)
         finally:
             await studio.database.aclose()

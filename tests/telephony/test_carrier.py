@@ -6,6 +6,7 @@ import asyncio
 import base64
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -27,6 +28,7 @@ from studio.states import CallPurpose, CallStatus
 from telephony import carrier as carrier_module
 from telephony.carrier import TwilioCarrier
 from telephony.settings import TelephonySettings
+from telephony.urls import RETRIES
 from tests.telephony.standin import Reply, StandIn, json_reply, refusal, stand_in
 
 ACCOUNT = "AC" + "1" * 32
@@ -38,7 +40,7 @@ WAV = write_wav(Pcm(np.sin(np.linspace(0, 600, 8000, dtype=np.float32)).astype(n
 WAV_REPLY = Reply(200, WAV, {"Content-Type": "audio/x-wav"})
 
 
-def settings(url: str) -> TelephonySettings:
+def settings(url: str, **more: str) -> TelephonySettings:
     return TelephonySettings.model_validate(
         {
             "twilio_account_sid": ACCOUNT,
@@ -46,6 +48,7 @@ def settings(url: str) -> TelephonySettings:
             "twilio_caller_id": "+14155550100",
             "twilio_api_url": url,
             "public_base_url": "https://voices.example.com/app",
+            **more,
         }
     )
 
@@ -82,56 +85,37 @@ async def test_a_call_is_placed_with_everything_that_it_needs(twilio: StandIn, c
     assert request.form == {
         "To": ["+14155552671"],
         "From": ["+14155550100"],
-        "Url": [f"{ours}/answer"],
+        "Url": [f"{ours}/answer{RETRIES}"],
         "Method": ["POST"],
-        "StatusCallback": [f"{ours}/status"],
+        "FallbackUrl": [f"{ours}/fallback{RETRIES}"],
+        "FallbackMethod": ["POST"],
+        "StatusCallback": [f"{ours}/status{RETRIES}"],
         "StatusCallbackMethod": ["POST"],
         "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
         "Timeout": ["40"],
         "TimeLimit": ["600"],
         "Record": ["false"],
+        "MachineDetection": ["Enable"],
+        "AsyncAmd": ["true"],
+        "AsyncAmdStatusCallback": [f"{ours}/answered-by{RETRIES}"],
+        "AsyncAmdStatusCallbackMethod": ["POST"],
     }
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "words", "retryable"),
-    [
-        (400, 21211, "Check its digits", False),
-        (400, 21215, "Geo permissions", False),
-        (400, 21219, "Verify this one", False),
-        (400, 21210, "TWILIO_CALLER_ID", False),
-        (400, 21205, "PUBLIC_BASE_URL", False),
-        (401, 20003, "TWILIO_AUTH_TOKEN", False),
-        (429, 20429, "Try again", True),
-        (429, 0, "Try again", True),
-        (400, 10004, "Try again", True),
-    ],
-)
-async def test_a_refusal_says_what_to_do(
-    twilio: StandIn, carrier: Carrier, status: int, code: int, words: str, retryable: bool
-) -> None:
-    twilio.reply(refusal(status, code))
-    with pytest.raises(CallRefused, match=words) as refused:
+async def test_machines_are_listened_for_only_if_that_is_wanted(twilio: StandIn) -> None:
+    twilio.reply(json_reply(201, sid=CALL, status="queued"))
+    async with TwilioCarrier(settings(twilio.url, twilio_machine_detection="false")) as carrier:
         await carrier.place_call(ORDER)
-    assert refused.value.code == FailureCode.CALL_REFUSED
-    assert refused.value.retryable is retryable
-    assert len(twilio.received) == 1
+    assert not [name for name in twilio.received[0].form if "Machine" in name or "Amd" in name]
 
 
-async def test_an_unheard_of_refusal_is_told_in_twilios_words_without_the_number(
-    twilio: StandIn, carrier: Carrier
-) -> None:
-    twilio.reply(refusal(400, 21999, "The number +14155552671 is on the moon"))
-    with pytest.raises(CallRefused, match=r"is on the moon.*21999") as refused:
-        await carrier.place_call(ORDER)
-    assert "+14155552671" not in str(refused.value)
-    assert "2671" in str(refused.value)
+async def test_who_has_lost_the_work_places_no_call(twilio: StandIn, carrier: Carrier) -> None:
+    async def taken_over() -> None:
+        raise asyncio.CancelledError
 
-
-async def test_a_problem_document_is_understood_too(twilio: StandIn, carrier: Carrier) -> None:
-    twilio.reply(json_reply(400, type="https://…/21211", title="Invalid To", status=400, code=21211))
-    with pytest.raises(CallRefused, match="Check its digits"):
-        await carrier.place_call(ORDER)
+    with pytest.raises(asyncio.CancelledError):
+        await carrier.place_call(replace(ORDER, permit=taken_over))
+    assert twilio.received == []
 
 
 @pytest.mark.parametrize(
@@ -194,8 +178,9 @@ async def test_nothing_is_asked_without_credentials(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("TWILIO_ACCOUNT_SID", raising=False)
     async with TwilioCarrier(TelephonySettings()) as carrier:
         assert "TWILIO_ACCOUNT_SID" in str(await carrier.health())
-        with pytest.raises(CallRefused, match="TWILIO_ACCOUNT_SID"):
+        with pytest.raises(CallRefused, match="TWILIO_ACCOUNT_SID") as refused:
             await carrier.place_call(ORDER)
+        assert refused.value.code == FailureCode.CARRIER_ACCOUNT
 
 
 async def test_with_credentials_nothing_is_missing(carrier: Carrier) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from studio.desk import AskConsent, Choose, Goodbye, GoodbyeReason, Hold, Record, RecordWhy, Step
 from telephony.script import consent_wording, document
-from telephony.urls import CallUrls, Onward, TakeLinks
+from telephony.urls import RETRIES, CallUrls, Onward, TakeLinks
 
 BASE = "https://voices.example.com"
 CALL = f"{BASE}/telephony/calls/c4"
@@ -59,7 +59,7 @@ def test_a_known_number_presses_1() -> None:
         "numDigits": "1",
         "timeout": "8",
         "finishOnKey": "",
-        "action": f"{CALL}/consent?step=7&attempt=1",
+        "action": f"{CALL}/consent?step=7&attempt=1{RETRIES}",
         "method": "POST",
         "actionOnEmptyResult": "true",
     }
@@ -91,7 +91,7 @@ def test_whoever_is_asked_again_is_not_told_everything_again() -> None:
     assert "did not get that" in words(again)
     assert "press 1" in words(again)
     assert len(words(again)) < len(words(KNOWN)) / 2
-    assert first(again, "Gather").get("action") == f"{CALL}/consent?step=7&attempt=2"
+    assert first(again, "Gather").get("action") == f"{CALL}/consent?step=7&attempt=2{RETRIES}"
 
 
 @pytest.mark.parametrize(
@@ -133,14 +133,14 @@ def test_before_each_take_they_hear_why_and_what_to_do(step: Record, expected: s
 
 def test_a_take_is_recorded_without_the_traps_of_record() -> None:
     assert first(Record(1, RecordWhy.FIRST), "Record").attrib == {
-        "action": f"{CALL}/take?step=7",
+        "action": f"{CALL}/take?step=7{RETRIES}",
         "method": "POST",
         "finishOnKey": "1#",
         "timeout": "6",
         "maxLength": "120",
         "playBeep": "true",
         "trim": "do-not-trim",
-        "recordingStatusCallback": f"{CALL}/recording",
+        "recordingStatusCallback": f"{CALL}/recording{RETRIES}",
         "recordingStatusCallbackMethod": "POST",
         "recordingStatusCallbackEvent": "completed absent",
     }
@@ -149,7 +149,7 @@ def test_a_take_is_recorded_without_the_traps_of_record() -> None:
 def test_silence_leads_on() -> None:
     verbs = [verb.tag for verb in twiml(Record(1, RecordWhy.FIRST))]
     assert verbs == ["Say", "Record", "Redirect"]
-    assert first(Record(1, RecordWhy.FIRST), "Redirect").text == f"{CALL}/silent?step=7"
+    assert first(Record(1, RecordWhy.FIRST), "Redirect").text == f"{CALL}/silent?step=7{RETRIES}"
 
 
 # ── review ───────────────────────────────────────────────────────────────────
@@ -161,7 +161,7 @@ def test_the_wait_is_short_and_not_silent() -> None:
     assert [bool(each) for each in said] == [True, False, False, True, False, False, True]
     for waited in range(7):
         assert first(Hold(waited), "Pause").get("length") == "1"
-        assert first(Hold(waited), "Redirect").text == f"{CALL}/review?step=7&waited={waited}"
+        assert first(Hold(waited), "Redirect").text == f"{CALL}/review?step=7&waited={waited}{RETRIES}"
 
 
 def test_a_good_take_is_kept_heard_or_recorded_again() -> None:
@@ -170,7 +170,7 @@ def test_a_good_take_is_kept_heard_or_recorded_again() -> None:
     for option in ("keep it, press 1, or just hang up", "hear it, press 2", "again, press 3"):
         assert option in words(step)
     assert twiml(step).find(".//Play") is None
-    assert first(step, "Gather").get("action") == f"{CALL}/choice?step=7&attempt=1"
+    assert first(step, "Gather").get("action") == f"{CALL}/choice?step=7&attempt=1{RETRIES}"
     assert "did not get that" in words(Choose("r9", 24.7, attempt=2))
 
 
@@ -201,7 +201,7 @@ def test_every_sentence_is_said_in_one_voice() -> None:
 def test_a_take_can_be_heard_with_its_own_address_until_it_expires() -> None:
     now = 1_000_000.0
     links = TakeLinks("token", lambda: now)
-    query = parse_qs(urlsplit(links.url(CallUrls(BASE, "c4"), "r9")).query)
+    query = parse_qs(urlsplit(links.url(CallUrls(BASE, "c4"), "r9", step=7)).query)
     expires, signature = int(query["expires"][0]), query["signature"][0]
 
     assert links.valid("c4", "r9", expires, signature)

@@ -16,7 +16,7 @@ WHOLE = {
 
 
 def read(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> TelephonySettings:
-    for name in (*WHOLE, "TWILIO_API_URL"):
+    for name in (*WHOLE, "TWILIO_API_URL", "TWILIO_SHARED_KEYS", "TWILIO_MACHINE_DETECTION"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -56,7 +56,10 @@ def test_half_set_credentials_name_what_is_missing(monkeypatch: pytest.MonkeyPat
         ("PUBLIC_BASE_URL", "https://me:secret@voices.example.com", "free of user names"),
         ("PUBLIC_BASE_URL", "https://voices.example.com/?a=1", "free of user names"),
         ("PUBLIC_BASE_URL", "https://voices.example.com:port", "no address"),
+        ("PUBLIC_BASE_URL", "https://voices.example.com/#a", "free of user names"),
+        ("PUBLIC_BASE_URL", "https://", "name a host"),
         ("TWILIO_API_URL", "http://[::1", "no address"),
+        ("TWILIO_MACHINE_DETECTION", "perhaps", "boolean"),
     ],
 )
 def test_what_cannot_be_right_is_refused_in_words(
@@ -64,6 +67,38 @@ def test_what_cannot_be_right_is_refused_in_words(
 ) -> None:
     with pytest.raises(ValidationError, match=words):
         read(monkeypatch, {**WHOLE, name: value})
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("https://Voices.Example.com:443/", "https://voices.example.com"),
+        ("http://voices.example.com:80/App//", "http://voices.example.com/App"),
+        ("https://voices.example.com:8443/a%20b/", "https://voices.example.com:8443/a%20b"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+    ],
+)
+def test_an_address_has_one_form(monkeypatch: pytest.MonkeyPatch, written: str, canonical: str) -> None:
+    assert read(monkeypatch, {"PUBLIC_BASE_URL": written}).public_base_url == canonical
+
+
+def test_shared_keys_are_named_and_kept_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(monkeypatch, {"TWILIO_SHARED_KEYS": "key_1:hush:hush, key_2:hush-hush,"})
+    assert {key: each.get_secret_value() for key, each in settings.twilio_shared_keys.items()} == {
+        "key_1": "hush:hush",
+        "key_2": "hush-hush",
+    }
+    assert "hush" not in repr(settings)
+    assert read(monkeypatch, {"TWILIO_SHARED_KEYS": ""}).twilio_shared_keys == {}
+
+
+@pytest.mark.parametrize("keys", ["hush-hush", "key_1:", ":hush-hush", "key_1:hush-hush,key_1:hush-hush"])
+def test_shared_keys_that_cannot_be_read_are_refused_without_being_told(
+    monkeypatch: pytest.MonkeyPatch, keys: str
+) -> None:
+    with pytest.raises(ValidationError, match="id:secret") as refused:
+        read(monkeypatch, {"TWILIO_SHARED_KEYS": keys})
+    assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from urllib.parse import parse_qsl, urlencode
 
 import httpx
@@ -11,9 +13,12 @@ from fastapi import FastAPI, Request
 from starlette.datastructures import ImmutableMultiDict
 from twilio.request_validator import RequestValidator
 
-from telephony.signature import MAX_BODY_BYTES, Signatures, signed_form
+from telephony.settings import TelephonySettings
+from telephony.signature import MAX_BODY_BYTES, Forged, Signatures, signed_form
+from telephony.urls import RETRIES
 
 TOKEN = "12345"
+SHARED = {"webhooks_sharedkey_1": "the-first-secret", "webhooks_sharedkey_2": "the-second-secret"}
 BASE = "https://voices.example.com"
 FORM = {"CallSid": "CA1234567890ABCDE", "Digits": "1"}
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -21,7 +26,7 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 
 def application(base: str = BASE) -> FastAPI:
     app = FastAPI()
-    signatures = Signatures(TOKEN, base)
+    signatures = Signatures(TOKEN, base, SHARED)
 
     @app.post("/hook/{rest:path}")
     async def hook(request: Request) -> list[tuple[str, str]]:
@@ -41,10 +46,24 @@ def signature(url: str, form: dict[str, str] | ImmutableMultiDict[str, str], tok
 
 
 async def post(
-    client: httpx.AsyncClient, path: str, body: str | bytes, signed: str | None, kind: str = FORM_TYPE
+    client: httpx.AsyncClient,
+    path: str,
+    body: str | bytes,
+    signed: str | None,
+    kind: str = FORM_TYPE,
+    signer: str | None = None,
 ) -> httpx.Response:
     headers = {"Content-Type": kind} | ({"X-Twilio-Signature": signed} if signed is not None else {})
+    headers |= {"X-Twilio-Webhooks-Signature-Settings": signer} if signer is not None else {}
     return await client.post(path, content=body, headers=headers)
+
+
+def matches(base: str, path: str, form: ImmutableMultiDict[str, str], signed: str, token: str = TOKEN) -> bool:
+    try:
+        Signatures(token, base).check(path, form, signed)
+    except Forged:
+        return False
+    return True
 
 
 def test_the_documented_example() -> None:
@@ -59,9 +78,9 @@ def test_the_documented_example() -> None:
         }
     )
     path = "/myapp.php?foo=1&bar=2"
-    assert Signatures(TOKEN, "https://mycompany.com").match(path, form, "RSOYDt4T1cUTdK1PDd93/VVr8B8=")
-    assert not Signatures(TOKEN, "http://mycompany.com").match(path, form, "RSOYDt4T1cUTdK1PDd93/VVr8B8=")
-    assert not Signatures("12346", "https://mycompany.com").match(path, form, "RSOYDt4T1cUTdK1PDd93/VVr8B8=")
+    assert matches("https://mycompany.com", path, form, "RSOYDt4T1cUTdK1PDd93/VVr8B8=")
+    assert not matches("http://mycompany.com", path, form, "RSOYDt4T1cUTdK1PDd93/VVr8B8=")
+    assert not matches("https://mycompany.com", path, form, "RSOYDt4T1cUTdK1PDd93/VVr8B8=", token="12346")
 
 
 @pytest.mark.parametrize(
@@ -77,8 +96,30 @@ def test_the_documented_example() -> None:
 )
 def test_with_and_without_the_port(base: str, signed_under: str) -> None:
     form = ImmutableMultiDict(FORM)
-    assert Signatures(TOKEN, base).match("/x", form, signature(f"{signed_under}/x", FORM))
-    assert Signatures(TOKEN, base).match("/x", form, signature(f"{base}/x", FORM))
+    assert matches(base, "/x", form, signature(f"{signed_under}/x", FORM))
+    assert matches(base, "/x", form, signature(f"{base}/x", FORM))
+
+
+@pytest.mark.parametrize(
+    ("configured", "signed_under"),
+    [
+        ("https://Voices.Example.COM/App/", "https://voices.example.com/App"),
+        ("HTTPS://voices.example.com:443", "https://voices.example.com"),
+        ("https://stimmen-für-alle.example/", "https://xn--stimmen-fr-alle-7vb.example"),
+        ("https://xn--stimmen-fr-alle-7vb.example", "https://xn--stimmen-fr-alle-7vb.example:443"),
+        ("https://voices.example.com/a%20b%2Fc", "https://voices.example.com/a%20b%2Fc"),
+    ],
+)
+def test_addresses_that_can_be_written_in_several_ways(configured: str, signed_under: str) -> None:
+    """Twilio is given the canonical form and signs it."""
+    base = TelephonySettings(public_base_url=configured).public_base_url
+    assert matches(base, "/x?a=%7E", ImmutableMultiDict(FORM), signature(f"{signed_under}/x?a=%7E", FORM))
+
+
+async def test_whether_the_fragment_is_signed_does_not_matter(client: httpx.AsyncClient) -> None:
+    for fragment, status in (("", 200), (RETRIES, 200), ("#rc=5", 403)):
+        signed = signature(f"{BASE}/hook/a?step=1{fragment}", FORM)
+        assert (await post(client, "/hook/a?step=1", urlencode(FORM), signed)).status_code == status
 
 
 async def test_what_twilio_signed_is_believed_whatever_the_host_header_says(client: httpx.AsyncClient) -> None:
@@ -152,7 +193,8 @@ async def test_another_token_signs_nothing_here(client: httpx.AsyncClient) -> No
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [
-        (b'{"CallSid": "CA1"}', "application/json", 415),
+        (b'{"CallSid": "CA1"}', "application/json", 403),
+        (b"<CallSid/>", "application/xml", 415),
         (b"CallSid=CA1", "text/plain", 415),
         (b"CallSid=CA1", "", 415),
         (b"CallSid=%FF%FE", FORM_TYPE, 400),
@@ -184,3 +226,99 @@ async def test_a_body_without_end_is_not_read_to_its_end(client: httpx.AsyncClie
     answer = await client.post("/hook/a", content=endless(), headers=headers)
     assert answer.status_code == 413
     assert sent < 3 * MAX_BODY_BYTES
+
+
+# ── shared keys ──────────────────────────────────────────────────────────────
+
+
+def by_shared_key(secret: str, algorithm: str = "HMAC_SHA256") -> str:
+    return str(RequestValidator(secret).compute_signature(f"{BASE}/hook/a", FORM, algorithm))
+
+
+@pytest.mark.parametrize("key", SHARED)
+@pytest.mark.parametrize("header", ["key={},algorithm=HMAC_SHA256", " algorithm=HMAC_SHA256 , key = {} ,more=1"])
+async def test_a_shared_key_signs_by_its_own_secret(client: httpx.AsyncClient, key: str, header: str) -> None:
+    for named, secret in SHARED.items():
+        answer = await post(client, "/hook/a", urlencode(FORM), by_shared_key(secret), signer=header.format(key))
+        assert answer.status_code == (200 if named == key else 403)
+
+
+@pytest.mark.parametrize(
+    ("signer", "secret", "algorithm", "words"),
+    [
+        ("key=webhooks_sharedkey_1,algorithm=HMAC_SHA256", TOKEN, "HMAC_SHA256", "TWILIO_SHARED_KEYS"),
+        ("key=webhooks_sharedkey_1,algorithm=HMAC_SHA256", TOKEN, "HMAC_SHA1", "TWILIO_SHARED_KEYS"),
+        ("key=webhooks_sharedkey_1,algorithm=HMAC_SHA256", "the-first-secret", "HMAC_SHA1", "TWILIO_SHARED_KEYS"),
+        ("key=webhooks_sharedkey_1,algorithm=HMAC_SHA1", "the-first-secret", "HMAC_SHA1", "HMAC_SHA256"),
+        ("key=webhooks_sharedkey_1,algorithm=HMAC_SHA1", TOKEN, "HMAC_SHA1", "HMAC_SHA256"),
+        ("key=webhooks_sharedkey_1,algorithm=NONE", "the-first-secret", "HMAC_SHA256", "HMAC_SHA256"),
+        ("key=webhooks_sharedkey_1", "the-first-secret", "HMAC_SHA256", "HMAC_SHA256"),
+        ("key=somebody,algorithm=HMAC_SHA256", "the-first-secret", "HMAC_SHA256", "add its id"),
+        ("key=,algorithm=HMAC_SHA256", TOKEN, "HMAC_SHA256", "add its id"),
+        ("algorithm=HMAC_SHA256", TOKEN, "HMAC_SHA256", "add its id"),
+        ("?", TOKEN, "HMAC_SHA1", "HMAC_SHA256"),
+    ],
+)
+async def test_who_signs_is_not_the_senders_to_choose(
+    client: httpx.AsyncClient, signer: str, secret: str, algorithm: str, words: str
+) -> None:
+    signed = by_shared_key(secret, algorithm)
+    answer = await post(client, "/hook/a", urlencode(FORM), signed, signer=signer)
+    assert answer.status_code == 403
+    assert words in answer.json()["detail"]
+
+
+async def test_a_shared_key_does_not_sign_unnamed(client: httpx.AsyncClient) -> None:
+    for algorithm in ("HMAC_SHA1", "HMAC_SHA256"):
+        signed = by_shared_key("the-first-secret", algorithm)
+        assert (await post(client, "/hook/a", urlencode(FORM), signed)).status_code == 403
+    assert (await post(client, "/hook/a", urlencode(FORM), by_shared_key(TOKEN, "HMAC_SHA1"))).status_code == 200
+
+
+# ── JSON ─────────────────────────────────────────────────────────────────────
+
+
+async def post_json(client: httpx.AsyncClient, body: str | bytes, digest: str | None = None) -> httpx.Response:
+    data = body.encode() if isinstance(body, str) else body
+    path = f"/hook/a?step=1&bodySHA256={digest or sha256(data).hexdigest()}"
+    return await post(client, path, data, signature(BASE + path, {}), "application/json; charset=utf-8")
+
+
+async def test_a_flat_json_object_is_read_like_a_form(client: httpx.AsyncClient) -> None:
+    answer = await post_json(
+        client, json.dumps({"CallSid": "CA1", "Digits": "", "N": 25, "F": 1.5, "B": True, "0": None})
+    )
+    assert answer.status_code == 200
+    assert answer.json() == [["CallSid", "CA1"], ["Digits", ""], ["N", "25"], ["F", "1.5"], ["B", "true"]]
+
+
+async def test_the_sdk_agrees_about_json() -> None:
+    body = json.dumps(FORM)
+    url = f"{BASE}/hook/a?bodySHA256={sha256(body.encode()).hexdigest()}"
+    assert RequestValidator(TOKEN).validate(url, body, signature(url, {}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]", '"CallSid"', "null", "{", "", '{"a": {}}', '{"a": ["b"]}', '{"a": "\\ud800"}', "[" * 50_000, b"\xff",
+        '{"a": ' + "9" * 5000 + "}", json.dumps({str(number): 1 for number in range(300)}),
+    ],
+)  # fmt: skip
+async def test_json_that_could_not_have_been_a_form_is_refused(client: httpx.AsyncClient, body: str | bytes) -> None:
+    answer = await post_json(client, body)
+    assert answer.status_code == 400
+    assert "JSON object" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, sha256(b"{}").hexdigest().upper(), "%C3%BF", "x"])
+async def test_json_that_was_changed_is_not_believed(client: httpx.AsyncClient, digest: str) -> None:
+    answer = await post_json(client, "{}", digest)
+    assert answer.status_code == 403
+    assert "bodySHA256" in answer.json()["detail"]
+
+
+async def test_json_without_its_hash_is_not_believed(client: httpx.AsyncClient) -> None:
+    answer = await post(client, "/hook/a", "{}", signature(f"{BASE}/hook/a", {}), "application/json")
+    assert answer.status_code == 403
+    assert "bodySHA256" in answer.json()["detail"]

@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from sqlmodel import SQLModel, select
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from audio.pcm import Pcm
 from audio.wav import read_audio_file
@@ -35,6 +35,7 @@ from telephony.script import PAUSE_SECONDS
 from telephony.settings import TelephonySettings
 from telephony.webhooks import router
 from tests.providers.tone import ToneProvider
+from tests.telephony.between import Failing, NotYet, twice
 from tests.telephony.exchange.harness import ACCOUNT, CALLER, NUMBER, TOKEN, InProcess, served
 
 SPEED = 100.0
@@ -276,7 +277,7 @@ async def test_cancelling_in_the_app_ends_the_call(here: Town, speech: Pcm) -> N
 
 
 async def test_a_recording_that_is_not_there_for_a_while(tmp_path: Path, speech: Pcm) -> None:
-    late = _NotYet(times=2)
+    late = NotYet(times=2)
     async with town(tmp_path, at_twilio=late.before) as here:
         clone = await here.clone(Script(keys=("1", "1", "1"), speech=(speech,)))
         assert clone.status is CloneStatus.READY
@@ -284,12 +285,42 @@ async def test_a_recording_that_is_not_there_for_a_while(tmp_path: Path, speech:
 
 
 async def test_every_webhook_delivered_twice(tmp_path: Path, speech: Pcm) -> None:
-    async with town(tmp_path, at_ours=_twice) as here:
+    async with town(tmp_path, at_ours=twice) as here:
         clone = await here.clone(Script(keys=("1", "1", "3", "1", "1"), speech=(speech.cut(0, 10), speech)))
         assert clone.status is CloneStatus.READY
         assert len(await here.until_tidied(clone)) == 2
         assert len(here.provider.cloned) == 1
         assert Counter(webhook.kind for webhook in await here.rows(ReceivedWebhook))["take"] == 2
+
+
+async def test_every_webhook_is_tried_again(tmp_path: Path, speech: Pcm) -> None:
+    """The first attempt at each is acted on, and its answer lost; the second comes to nothing; the third is answered."""
+    async with town(tmp_path, at_ours=Failing(2).before) as here:
+        clone = await here.clone(Script(keys=("1", "1", "1"), speech=(speech,)))
+        assert clone.status is CloneStatus.READY
+        assert len(await here.until_tidied(clone)) == 1
+        kinds = Counter(webhook.kind for webhook in await here.rows(ReceivedWebhook))
+        assert (kinds["consent"], kinds["take"], kinds["choice"], kinds["fallback"]) == (1, 1, 1, 0)
+
+
+@pytest.mark.parametrize("place", ["answer", "consent", "choice"])
+async def test_a_document_that_cannot_be_had_does_not_end_the_call(tmp_path: Path, speech: Pcm, place: str) -> None:
+    async with town(tmp_path, at_ours=Failing(3, place).before) as here:
+        clone = await here.clone(Script(keys=("1",) * 5, speech=(speech,)))
+        assert clone.status is CloneStatus.READY
+        assert Counter(webhook.kind for webhook in await here.rows(ReceivedWebhook))["fallback"] == 1
+        assert len(here.provider.cloned) == 1
+
+
+async def test_an_answering_machine_is_hung_up_on(here: Town) -> None:
+    clone = await here.clone(Script(picked_up_by="machine"))
+    assert (clone.status, clone.failure_code) == (CloneStatus.FAILED, FailureCode.ANSWERING_MACHINE)
+    assert await here.rows(Recording) == []
+    [call] = await here.rows(Call)
+    async with asyncio.timeout(WITHIN):
+        [*_, call] = [each async for each in here.studio.calls.follow(here.owner, call.id)]
+    assert call.status is CallStatus.COMPLETED
+    assert "Goodbye" not in here.said  # it did not wait for a key
 
 
 def _server(app: ASGIApp) -> InProcess:
@@ -298,49 +329,3 @@ def _server(app: ASGIApp) -> InProcess:
 
 def _other_than(code: str) -> str:
     return "0000" if code != "0000" else "1111"
-
-
-# ── what stands between ──────────────────────────────────────────────────────
-
-
-class _NotYet:
-    """Answers 404 to the first requests for the sound of a recording, as Twilio sometimes does."""
-
-    def __init__(self, times: int) -> None:
-        self.times = times
-
-    def before(self, app: ASGIApp) -> ASGIApp:
-        async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-            if self.times and str(scope.get("path", "")).endswith(".wav"):
-                self.times -= 1
-                await send({"type": "http.response.start", "status": 404, "headers": []})
-                await send({"type": "http.response.body", "body": b""})
-                return
-            await app(scope, receive, send)
-
-        return wrapped
-
-
-def _twice(app: ASGIApp) -> ASGIApp:
-    """Delivers every webhook twice, the second after the first was answered, and lets the second answer count."""
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await app(scope, receive, send)
-            return
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-
-        async def again() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def nowhere(_: Message) -> None: ...
-
-        await app(dict(scope), again, nowhere)
-        await app(scope, again, send)
-
-    return wrapped

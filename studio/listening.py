@@ -1,0 +1,69 @@
+"""Listening to recordings: heavy work, which must neither hold up the event loop nor take the processor from it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from audio.clean import clean_if_it_helps
+from audio.pcm import Pcm
+from audio.quality import Quality, measure
+from audio.vad import Segment, speech_segments
+
+_HANDS = 2  # threads that share the work of one analysis
+_NICENESS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """`cleaned` is there where cleaning helps."""
+
+    quality: Quality
+    cleaned: Pcm | None
+
+
+class Listeners:
+    """Threads of low priority.
+
+    A caller waits to hear whether they spoke long enough: that is quick, and never queues behind an analysis.
+    Recordings are analysed one after the other, each by all hands: so the first is ready soonest, and the last no
+    later. Close it with `close`.
+    """
+
+    def __init__(self) -> None:
+        self._ears = _threads("ears", 1)
+        self._analyst = _threads("analyst", 1)
+        self._hands = _threads("hands", _HANDS)
+
+    async def speech(self, pcm: Pcm) -> list[Segment]:
+        """Where somebody speaks."""
+        return await asyncio.get_running_loop().run_in_executor(self._ears, speech_segments, pcm)
+
+    async def analysis(self, pcm: Pcm, speech: Sequence[Segment]) -> Findings:
+        """How good a recording is, and a better one where that can be had."""
+        return await asyncio.get_running_loop().run_in_executor(self._analyst, _analyze, pcm, speech, self._hands)
+
+    def close(self) -> None:
+        """What has not begun is dropped; what has begun ends soon, and nobody waits for it."""
+        for threads in (self._ears, self._analyst, self._hands):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _analyze(pcm: Pcm, speech: Sequence[Segment], hands: Executor) -> Findings:
+    quality = measure(pcm, speech)
+    cleaned, helped = clean_if_it_helps(pcm, quality, hands.map)
+    return Findings(quality, cleaned if helped else None)
+
+
+def _threads(name: str, count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix=name, initializer=_give_way)
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # where niceness is a thread's own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
