@@ -6,25 +6,33 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Scope
 
 from api import audio, health, playground
 from api.audio_links import AudioLinks
 from api.auth import PREFLIGHTED, Doorkeeper
 from api.context import Services
 from api.endpoint import GraphQLEndpoint
+from api.errors import TROUBLES, trouble_in_words
 from api.finished_audio import FinishedAudio
-from api.middleware import BodyLimit, RequestLog, SecurityHeaders, SendTimeout
+from api.middleware import MAX_BODY, BodyLimit, RequestLog, SecurityHeaders, SendTimeout
 from api.settings import Settings
 from api.throttle import Throttle
+from api.uploads import MAX_UPLOAD, Uploads, is_upload
 from providers.manager import ProviderRegistry, load_providers
 from studio.ports import Carrier
 from studio.studio import DEFAULT_COUNTRIES, Studio, StudioSettings, open_studio
 from telephony import webhooks
 from telephony.carrier import TwilioCarrier
 from telephony.settings import TelephonySettings
+
+_GRAPHQL = "/graphql"
 
 
 def create_app(
@@ -58,12 +66,13 @@ def create_app(
         title="Deadringer",
         lifespan=lifespan,
         openapi_url=None,
+        exception_handlers=dict.fromkeys(TROUBLES, _unavailable),
         middleware=[
             Middleware(RequestLog),
             Middleware(SendTimeout),
             Middleware(SecurityHeaders, secure=settings.secure),
             *_cross_origin(settings),
-            Middleware(BodyLimit),
+            Middleware(BodyLimit, limit_of=_largest_body),
         ],
     )
 
@@ -105,17 +114,29 @@ def _add_routes(
 ) -> None:
     origins = frozenset((settings.own_origin, *settings.allowed_origins))
     doorkeeper = Doorkeeper(studio.accounts, secure=settings.secure, origins=origins)
-    services = Services(studio, doorkeeper, throttle or Throttle(), links)
+    throttle = throttle or Throttle()
+    services = Services(studio, doorkeeper, throttle, links, Uploads(throttle))
     page = playground.Playground()
     endpoint = GraphQLEndpoint(services, page, origins)
     app.router.routes += [
-        Route("/graphql", endpoint),
-        WebSocketRoute("/graphql", endpoint),
+        Route(_GRAPHQL, endpoint),
+        WebSocketRoute(_GRAPHQL, endpoint),
         Route(f"{playground.PREFIX}/{{name}}", page.file),
     ]
     app.include_router(audio.router(studio, links, finished))
     app.include_router(webhooks.router(studio, telephony))
     app.include_router(health.router(studio))
+
+
+def _largest_body(scope: Scope) -> int:
+    """Bytes: files come to one address alone."""
+    upload = scope["path"] == _GRAPHQL and is_upload(scope["method"], Headers(scope=scope))
+    return MAX_UPLOAD if upload else MAX_BODY
+
+
+async def _unavailable(request: Request, trouble: Exception) -> Response:
+    _, words = trouble_in_words(trouble)
+    return JSONResponse({"detail": words}, 503)
 
 
 def _cross_origin(settings: Settings) -> list[Middleware]:

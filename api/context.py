@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from api.audio_links import AudioLinks
     from api.throttle import Throttle
+    from api.uploads import Uploads
     from studio.studio import Studio
 
 RECHECK_SECONDS = 30.0
@@ -37,6 +38,7 @@ class Services:
     doorkeeper: Doorkeeper
     throttle: Throttle
     links: AudioLinks
+    uploads: Uploads
 
 
 class Context:

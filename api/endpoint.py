@@ -31,14 +31,18 @@ from strawberry.types.unset import UNSET, UnsetType
 
 from api.auth import Denied
 from api.context import Context, Services
+from api.errors import TROUBLES, trouble_in_words
 from api.playground import Playground
 from api.schema import schema
 from api.streaming import Stream
+from api.uploads import is_upload, operations_of
+from studio.mistakes import Mistake, MistakeCode
 
 RESPONSE_TYPE: Final = "application/graphql-response+json"
 MAX_SUBSCRIPTIONS: Final = 50
 """Operations in progress on one WebSocket."""
 CONNECTION_INIT_SECONDS: Final = 10
+_STATUS: Final = {MistakeCode.RATE_LIMITED: 429, MistakeCode.AT_CAPACITY: 503}
 _log = structlog.get_logger()
 
 
@@ -54,6 +58,7 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             connection_init_wait_timeout=timedelta(seconds=CONNECTION_INIT_SECONDS),
             max_subscriptions_per_connection=MAX_SUBSCRIPTIONS,
             allowed_origins=sorted(origins),
+            multipart_uploads_enabled=True,
         )
         self.graphql_transport_ws_handler_class = _MessageHandler
         self._services = services
@@ -72,9 +77,15 @@ class GraphQLEndpoint(GraphQL[Context, None]):
 
     async def _respond(self, request: Request) -> Response:
         try:
-            response = await self.run(request)
+            async with self._services.uploads.room(request):
+                response = await self.run(request)
         except HTTPException as refusal:
             return _refusal(request, refusal.status_code, refusal.reason)
+        except Mistake as mistake:  # before there was an operation to say it of
+            return _refusal(request, _STATUS[mistake.code], mistake.message, code=mistake.code.value)
+        except TROUBLES as problem:
+            code, message = trouble_in_words(problem)
+            return _refusal(request, 503, message, code=code)
         except Denied as denied:
             response = _refusal(request, denied.status, denied.message, code="UNAUTHENTICATED")
             if denied.status == 401:
@@ -87,10 +98,15 @@ class GraphQLEndpoint(GraphQL[Context, None]):
     # ── what Strawberry asks for ─────────────────────────────────────────────
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        if isinstance(response, WebSocket):
+        if not isinstance(request, Request) or isinstance(response, WebSocket):
             return Context(self._services, request, None)
         context = Context(self._services, request, response)
         await context.authenticate()
+        if is_upload(request.method, request.headers):
+            user = await context.viewer()
+            if user is None:
+                raise Denied(401, "Sign in before you send a file: logIn, or Authorization: Bearer dr_…")
+            await self._services.uploads.receive(request, user.id)
         return context
 
     async def on_ws_connect(self, context: Context) -> UnsetType | dict[str, object] | None:
@@ -109,6 +125,9 @@ class GraphQLEndpoint(GraphQL[Context, None]):
             return False
         if not _acceptable(request.headers.get("accept", "")):
             raise HTTPException(406, f"What is sent here is {RESPONSE_TYPE}, application/json or text/event-stream.")
+        streams = "text/event-stream" in _media_types(request.headers.get("accept", ""))
+        if streams and is_upload(request.method, request.headers):
+            raise HTTPException(406, "A request with a file is answered as JSON, not by a stream of events.")
         return True
 
     def decode_json(self, data: str | bytes) -> object:
@@ -119,12 +138,17 @@ class GraphQLEndpoint(GraphQL[Context, None]):
         return orjson.dumps(data).decode()
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData | list[GraphQLRequestData]:
-        if request.method == "POST" and (await request.get_body()).lstrip()[:1] not in (b"{", b"["):
+        textual = request.method == "POST" and not is_upload(request.method, request.headers)
+        if textual and (await request.get_body()).lstrip()[:1] not in (b"{", b"["):
             raise HTTPException(400, "The request's body must be a JSON object.")
         data = await super().parse_http_body(request)
         if isinstance(data, GraphQLRequestData) and not isinstance(data.operation_name, str | None):
             raise HTTPException(400, "`operationName` must be a string or null, if provided.")
         return data
+
+    async def parse_multipart(self, request: AsyncHTTPRequestAdapter) -> dict[str, Any]:
+        received = await request.get_form_data()  # by `get_context`, as soon as it was known who sends it
+        return operations_of(received.form)
 
     async def execute_single(  # Strawberry's would try to run a subscription as a query
         self,
@@ -232,6 +256,8 @@ def _refusal(request: Request, status: int, message: str, code: str | None = Non
     response = _negotiated(request, JSONResponse({"errors": [error]}, status))
     if status == 405:
         response.headers["Allow"] = "GET, POST"
+    if status == 408:
+        response.headers["Connection"] = "close"  # RFC 9110, section 15.5.9
     return response
 
 

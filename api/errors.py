@@ -7,7 +7,7 @@ an id that the client is given.
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from graphql import GraphQLError
@@ -15,7 +15,9 @@ from strawberry.extensions import MaskErrors
 from strawberry.utils.str_converters import to_camel_case
 
 from providers.contract import ProviderError
-from studio.mistakes import Mistake
+from studio.blobs import StorageFull
+from studio.database import AWAY
+from studio.mistakes import FailureCode, Mistake, words_for
 
 _log = structlog.get_logger()
 
@@ -28,6 +30,17 @@ class Unauthenticated(GraphQLError):
             "Sign in first: logIn, or an API token in the header Authorization: Bearer dr_…",
             extensions={"code": "UNAUTHENTICATED"},
         )
+
+
+TROUBLES: Final = (StorageFull, *AWAY)
+"""What is raised where the service lacks what it needs to work: room on its disk, or the database."""
+
+
+def trouble_in_words(trouble: Exception) -> tuple[str, str]:
+    """The code and the message of one of `TROUBLES`."""
+    if isinstance(trouble, StorageFull):
+        return "STORAGE_FULL", words_for(FailureCode.STORAGE_FULL)[0]
+    return "UNAVAILABLE", "The service's database does not answer just now. Try again in a moment."
 
 
 def field_path(mistake: Mistake) -> list[str] | None:
@@ -50,6 +63,10 @@ class ErrorsForClients(MaskErrors):
             return _reworded(error, cause.message, extensions)
         if isinstance(cause, ProviderError):  # its words are for users
             return _reworded(error, str(cause), {"code": "PROVIDER_UNAVAILABLE"})
+        if isinstance(cause, TROUBLES):
+            code, message = trouble_in_words(cause)
+            _log.warning("graphql.unavailable", code=code, path=error.path, problem=str(cause))
+            return _reworded(error, message, {"code": code})
         error_id = secrets.token_hex(6)
         _log.error("graphql.failed", error_id=error_id, path=error.path, exc_info=cause)
         message = f"Something went wrong on our side (error id {error_id})."

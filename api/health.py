@@ -8,6 +8,7 @@ import structlog
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
+from studio.blobs import StorageFull
 from studio.studio import Studio
 
 _log = structlog.get_logger()
@@ -24,8 +25,8 @@ def router(studio: Studio) -> APIRouter:
     async def ready() -> Response:
         checks = {
             "database": await _problem("database", studio.database.check()),
-            # Asks the workflow runtime for something that is not there: it must be running to say so.
-            "workflows": await _problem("workflows", studio.workflows.unfinished(["readyz"])),
+            "workflows": None if studio.workflows.alive else "have not said for a while that they run",
+            "storage": await _problem("storage", studio.blobs.check()),
         }
         well = all(problem is None for problem in checks.values())
         report = {name: problem or "ok" for name, problem in checks.items()}
@@ -37,6 +38,8 @@ def router(studio: Studio) -> APIRouter:
 async def _problem(name: str, check: Awaitable[object]) -> str | None:
     try:
         await check
+    except StorageFull as problem:
+        return str(problem)
     except Exception as problem:
         _log.warning("readiness.failed", check=name, exc_info=problem)
         # Its text may name hosts and users: that stays in the log.

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Final
 
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 MAX_BODY: Final = 1 << 20
-"""Bytes of a request's body."""
+"""Bytes of a request's body, unless it brings a file."""
 STALLED_SECONDS: Final = 30.0
 """How long a client may take to read what was sent before nothing more is."""
 _DRAIN_SECONDS, _DRAIN_TIMES = 5.0, 16
@@ -144,17 +144,19 @@ class SecurityHeaders:
 class BodyLimit:
     """Answers 413 to a body that is too large, before more of it is read than is allowed."""
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
+    def __init__(self, app: ASGIApp, limit_of: Callable[[Scope], int]) -> None:
+        """`limit_of`: bytes that a request may have."""
         self._app = app
-        self._limit = limit
+        self._limit_of = limit_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._limit_of(scope)
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > self._limit:
-            await self._refuse(scope, receive, send)
+        if announced.isdecimal() and int(announced) > limit:
+            await self._refuse(limit, scope, receive, send)
             return
         read = 0
         begun = False
@@ -163,7 +165,7 @@ class BodyLimit:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._limit:
+            if read > limit:
                 raise _TooLarge
             return message
 
@@ -177,19 +179,19 @@ class BodyLimit:
         except _TooLarge:
             if begun:
                 raise
-            await self._refuse(scope, receive, send)
+            await self._refuse(limit, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         # A client reads no answer before it has sent its body; and if we closed the connection on it, it never would.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 drained = 0
-                while drained < _DRAIN_TIMES * self._limit:
+                while drained < _DRAIN_TIMES * limit:
                     more = await receive()
                     drained += len(more.get("body", b""))
                     if not more.get("more_body", False):
                         break
-        message = f"The request's body is too large: at most {self._limit} bytes are read."
+        message = f"The request's body is too large: at most {limit} bytes are read."
         response = JSONResponse({"errors": [{"message": message}]}, 413)
         await response(scope, receive, send)
 

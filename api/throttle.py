@@ -1,4 +1,4 @@
-"""How often somebody may sign up and try passwords. Counted in this process."""
+"""How often somebody may sign up, try passwords and send files. Counted in this process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ class Throttle:
         sign_ups_per_address: str = "30 per hour",
         log_ins_per_address: str = "60 per 15 minutes",
         log_ins_per_email: str = "10 per 15 minutes",
+        uploads_per_user: str = "20 per hour",
     ) -> None:
         self._sign_ups_per_address = parse(sign_ups_per_address)
         self._log_ins_per_address = parse(log_ins_per_address)
         self._log_ins_per_email = parse(log_ins_per_email)
+        self._uploads_per_user = parse(uploads_per_user)
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def sign_up(self, address: str) -> None:
@@ -46,6 +48,14 @@ class Throttle:
     async def logged_in(self, email: str) -> None:
         """The password was right: earlier tries at this account are forgotten."""
         await self._limiter.clear(self._log_ins_per_email, "log-in", _plain(email))
+
+    async def upload(self, user: str) -> None:
+        """Count a file, before any of it is read.
+
+        Raises:
+            Mistake: RATE_LIMITED.
+        """
+        await self._count(self._uploads_per_user, "upload", user)
 
     async def _count(self, limit: RateLimitItem, what: str, whose: str) -> None:
         if not await self._limiter.hit(limit, what, whose):

@@ -1,9 +1,10 @@
-"""Cloning a voice by a phone call."""
+"""Cloning a voice by a phone call, or from a file."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Final
 
 import strawberry
 
@@ -13,16 +14,21 @@ from api.schema.errors import Failure, Payload, mutation
 from api.schema.fields import field, subscription
 from api.schema.nodes import Connection, Node, global_id, key_of, parse_id
 from api.schema.providers import Provider, provider_named
-from api.schema.scalars import PhoneNumber, describe, given
+from api.schema.scalars import PhoneNumber, Upload, describe, given
 from api.schema.voices import Voice
 from studio import tables
 from studio.states import CloneStatus
+
+FILE_CONSENT: Final = (
+    "The speaker was told that a voice which can say any text is made from this recording, and agreed to it."
+)
+"""What the sender of a file says with `consent`; it is kept with the clone."""
 
 describe(
     CloneStatus,
     name="CloneStatus",
     description="How a clone stands.",
-    REQUESTED="The call will be placed in a moment.",
+    REQUESTED="It begins in a moment.",
     CALLING="The carrier has been asked to place the call.",
     RINGING="The phone rings.",
     ANSWERED="The person hears what will happen, and is asked whether they agree.",
@@ -40,8 +46,8 @@ describe(
 @strawberry.type(description="That the speaker agreed.")
 class Consent:
     given_at: datetime = strawberry.field(description="When.")
-    how: str = strawberry.field(description="By what, e.g. a key press in the call.")
-    wording: str = strawberry.field(description="What they were told, word for word.")
+    how: str = strawberry.field(description="By what: a key press in the call, or the word of who sent the file.")
+    wording: str = strawberry.field(description="What they were told, or are said to have been told, word for word.")
 
 
 @strawberry.type(description="What the voice is made from.")
@@ -69,7 +75,7 @@ class Recording:
         )
 
 
-@strawberry.type(description="The making of a voice from a phone call.")
+@strawberry.type(description="The making of a voice from a phone call or a file.")
 class Clone(Node):
     name: str = strawberry.field(description="The name that the voice will have.")
     status: CloneStatus = strawberry.field(description="How it stands.")
@@ -82,7 +88,7 @@ class Clone(Node):
     def provider(self, info: Info) -> Provider:
         return provider_named(info, self.row.provider)
 
-    @field("The phone call.")
+    @field("The phone call; null if the recording is a file's, or was there from an earlier try.")
     async def call(self, info: Info) -> Call | None:
         if self.row.call_id is None:
             return None
@@ -147,6 +153,23 @@ class StartCloneInput:
     )
 
 
+@strawberry.input(description="A recording of somebody, and what to call the voice.")
+class CloneFromAudioInput:
+    name: str = strawberry.field(description="The name that the voice will have: 1 to 80 characters.")
+    audio: Upload = strawberry.field(
+        description="WAV, MP3, M4A, OGG or FLAC, up to 32 MiB and 10 minutes; 20 to 30 seconds of speech are enough."
+    )
+    provider: str | None = strawberry.field(
+        default=strawberry.UNSET, description="Who makes the voice; by default DEFAULT_CLONE_PROVIDER."
+    )
+    consent: bool = strawberry.field(description=f"It must be true, and says: “{FILE_CONSENT}”")
+
+
+@strawberry.input(description="Which clone to try again.")
+class RetryCloneInput:
+    id: strawberry.ID = strawberry.field(description="The id of a clone that failed or was canceled.")
+
+
 @strawberry.input(description="Which clone to call off.")
 class CancelCloneInput:
     id: strawberry.ID = strawberry.field(description="The clone's id.")
@@ -155,6 +178,16 @@ class CancelCloneInput:
 @strawberry.type(description="The answer to `startClone`.")
 class StartClonePayload(Payload):
     clone: Clone | None = strawberry.field(default=None, description="The clone: follow it by its subscription.")
+
+
+@strawberry.type(description="The answer to `cloneFromAudio`.")
+class CloneFromAudioPayload(Payload):
+    clone: Clone | None = strawberry.field(default=None, description="The clone: follow it by its subscription.")
+
+
+@strawberry.type(description="The answer to `retryClone`.")
+class RetryClonePayload(Payload):
+    clone: Clone | None = strawberry.field(default=None, description="The next try, which is a clone of its own.")
 
 
 @strawberry.type(description="The answer to `cancelClone`.")
@@ -169,6 +202,21 @@ class CloneMutations:
         owner = await info.context.owner()
         row = await info.context.studio.clones.start(owner.id, input.name, given(input.phone), given(input.provider))
         return StartClonePayload(clone=Clone.of(row))
+
+    @mutation(CloneFromAudioPayload, "Make a voice of a recording, which is sent along as a file.")
+    async def clone_from_audio(self, info: Info, input: CloneFromAudioInput) -> CloneFromAudioPayload:
+        owner = await info.context.owner()
+        sound = await info.context.services.uploads.listen(input.audio)
+        row = await info.context.studio.clones.from_audio(
+            owner.id, input.name, sound, input.consent, FILE_CONSENT, given(input.provider)
+        )
+        return CloneFromAudioPayload(clone=Clone.of(row))
+
+    @mutation(RetryClonePayload, "Try again, once: with the recording if it is still here, or else by another call.")
+    async def retry_clone(self, info: Info, input: RetryCloneInput) -> RetryClonePayload:
+        owner = await info.context.owner()
+        row = await info.context.studio.clones.retry(owner.id, key_of("Clone", input.id))
+        return RetryClonePayload(clone=Clone.of(row))
 
     @mutation(CancelClonePayload, "Call a clone off; its phone call is ended.")
     async def cancel_clone(self, info: Info, input: CancelCloneInput) -> CancelClonePayload:

@@ -10,10 +10,12 @@ from typing import Any, Final, NewType, TypeVar
 
 import strawberry
 from graphql import GraphQLError
+from starlette.datastructures import UploadFile
 from strawberry.types.scalar import ScalarDefinition
 
 Base64 = NewType("Base64", bytes)
 PhoneNumber = NewType("PhoneNumber", str)
+Upload = NewType("Upload", UploadFile)
 
 T = TypeVar("T")
 E = TypeVar("E", bound=type[Enum])
@@ -42,6 +44,12 @@ def _parse_moment(value: object) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _file(value: object) -> UploadFile:
+    if not isinstance(value, UploadFile):
+        raise GraphQLError("A file comes by a multipart request: a variable is null, and `map` puts the file there.")
+    return value
+
+
 SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     Base64: strawberry.scalar(
         name="Base64",
@@ -55,6 +63,13 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
         description="An E.164 number, e.g. +14155552671.",
         serialize=str,
         parse_value=_text,
+    ),
+    Upload: strawberry.scalar(
+        name="Upload",
+        description="A file: one in a request, by somebody who is signed in. The request is multipart/form-data; a "
+        "session's cookie counts only with a header such as X-Requested-With, which no form of another site can send.",
+        specified_by_url="https://github.com/jaydenseric/graphql-multipart-request-spec",
+        parse_value=_file,
     ),
     datetime: strawberry.scalar(
         name="DateTime",
