@@ -21,7 +21,7 @@ from providers import hookspecs
 from providers.contract import Capability, Provider, capabilities_of
 
 # Adding a built-in provider: its folder, and its line here.
-DEFAULT_PLUGINS = ("providers.local",)
+DEFAULT_PLUGINS = ("providers.local", "providers.elevenlabs")
 ENTRY_POINTS = "deadringer"
 ONLY = "DEADRINGER_LOAD_PLUGINS"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")

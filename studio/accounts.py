@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Collection
@@ -15,7 +16,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, delete, select
 
-from studio.database import Database
+from studio.database import AWAY, Database
 from studio.mistakes import Mistake, MistakeCode
 from studio.numbers import callable_number
 from studio.repositories import living_user
@@ -191,11 +192,15 @@ class Accounts:
             return None
         user, token = found
         if token.last_used_at is None or now() - token.last_used_at > _USED_AGAIN:
+            await self._note_use(token.id)
+        return user
+
+    async def _note_use(self, token_id: str) -> None:
+        with contextlib.suppress(*AWAY):  # who only reads can be served by a database that cannot be written
             async with self._database.transaction() as unit:
-                row = await unit.get(Token, token.id)
+                row = await unit.get(Token, token_id)
                 if row is not None:
                     row.last_used_at = now()
-        return user
 
     async def _hash(self, password: str) -> str:
         async with self._hashing:

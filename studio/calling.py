@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from studio.database import Database
+from studio.database import AWAY, Database
 from studio.hub import ChangeHub
 from studio.mistakes import FailureCode
 from studio.moves import add_take, call_and_clone, fail_clone, move_call, move_clone, takes_of
 from studio.ports import CallOrder, CallRefused, Carrier, CarrierError, CarrierUnavailable, Permit
+from studio.retrying import retried
 from studio.states import CallStatus, CloneStatus
 from studio.tables import Call, Clone, Recording, now
 
@@ -90,12 +91,16 @@ class Calling:
         except CarrierUnavailable as unclear:
             _log.warning("call.unclear", problem=str(unclear))
             return await self._heard_of(clone_id)
+        # Here and now: the step's next run would not know the answer, and wait for a callback.
+        await retried(lambda: self._placed(clone_id, sid), AWAY, self._times.uncertain)
+        return True
+
+    async def _placed(self, clone_id: str, sid: str) -> None:
         async with self._database.transaction() as unit:
-            call, clone = await call_and_clone(unit, clone_id)
+            call, _ = await call_and_clone(unit, clone_id)
             call.sid = call.sid or sid
             move_call(unit, call, CallStatus.INITIATED)
             unit.touch(f"call:{call.id}")
-        return True
 
     async def _heard_of(self, clone_id: str) -> bool:
         """Whether a callback tells that the call was placed. Its URLs carry our own id for it."""

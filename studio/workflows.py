@@ -45,6 +45,7 @@ DEAD_AFTER_SECONDS = 12.0
 _THREADS = 16
 _REAPER_LOCK = 0x0DEAD218
 _DATABASE_SECONDS = 3 * 24 * 3600.0  # how long a step waits for a database that is away: nothing can be said meanwhile
+_PERMIT_SECONDS = 60.0
 _START_SECONDS = 5.0  # how long whoever wants a workflow waits for its start
 _SQLITE_TROUBLES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 _MANY = 500  # ids in one question
@@ -153,11 +154,18 @@ class Workflows:
     async def permit(self) -> None:
         """Leave for the present run to have an effect outside: the carrier or a provider is asked for something.
 
+        A database that is away is waited for here: to begin the step again would be to have asked before, for all that
+        its next run can know.
+
         Raises:
             Replaced: the work was taken over.
         """
-        async with self._database.reading() as session:
-            life = (await session.exec(select(Executor.life).where(Executor.id == self.executor_id))).first()
+
+        async def look() -> str | None:
+            async with self._database.reading() as session:
+                return (await session.exec(select(Executor.life).where(Executor.id == self.executor_id))).first()
+
+        life = await retried(look, AWAY, _PERMIT_SECONDS)
         if life != _life_of_run.get():
             raise Replaced(self.executor_id)
 
@@ -331,6 +339,8 @@ def _wait_for_it(error: ExceptionContext) -> None:
     """DBOS waits for a database to which the connection was lost. It should also wait for one that cannot be connected
     to, for whatever reason, and one whose disk is full: else the workflow ends, and nobody can note that it has."""
     problem = error.original_exception
+    if error.dialect.is_async:
+        return  # ours: `step` waits
     if isinstance(problem, sqlite3.OperationalError):
         error.is_disconnect = (getattr(problem, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_TROUBLES
     elif isinstance(problem, psycopg.OperationalError) and error.connection is None:

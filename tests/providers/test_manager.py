@@ -97,7 +97,7 @@ def reasons(registry: ProviderRegistry) -> dict[str, str]:
 def test_the_built_in_providers_load() -> None:
     registry = load_providers(environment=NOTHING_INSTALLED)
     assert registry.broken == []
-    assert list(registry.providers) == ["local"]
+    assert list(registry.providers) == ["local", "elevenlabs"]
     assert registry.having(Capability.TRANSCRIBE) == [registry.get("local")]
     assert registry.get("nobody") is None
 

@@ -93,7 +93,7 @@ async def test_what_is_no_speech_is_recorded_again(
 POOR = {
     "noise": (lambda: with_noise(voice(), "pink", 10), ["There is noise in the background"]),
     "hardly anything but noise": (lambda: with_noise(voice(), "pink", 2), ["The noise is almost as loud as the voice"]),
-    "music": (lambda: add(voice(), scaled(music(SECONDS), -6)), ["The noise is almost as loud as the voice"]),
+    "music": (lambda: add(voice(), scaled(music(SECONDS), -6)), ["There is noise in the background"]),
     "clipped": (lambda: louder(voice(), 20), ["The voice is so loud that it distorts"]),
     "very quiet": (lambda: scaled(voice(), -30), ["The voice is very quiet"]),
     "very quiet in noise": (
@@ -128,7 +128,7 @@ async def test_two_voices_are_cloned_as_one(studio: Studio, carrier: ScriptedCar
 async def test_ten_minutes_are_heard_to_their_end_and_not_cleaned(
     studio: Studio, carrier: ScriptedCarrier, user: User, provider: ToneProvider
 ) -> None:
-    noisy = with_noise(voice(), "pink", 5)
+    noisy = with_noise(voice(), "pink", 10)
     clone, caller = await ring(studio, carrier, user)
     await caller.keep(write_wav(Pcm.join([noisy] * 50)))
     assert (await clone_when(studio, clone)).status is CloneStatus.READY
@@ -239,7 +239,7 @@ DAMAGED = {
     "a page of HTML": lambda: b"<html><body>Please sign in</body></html>",
     "a rate of 0": lambda: at_rate(0),
     "a rate that nothing has": lambda: at_rate(0xFFFFFFFF),
-    "more announced than came": lambda: with_sizes(0x7FFFFF00, 0x7FFFFE00),
+    "more announced than came": lambda: with_sizes(1_000_036, 1_000_000),
     "a header alone": lambda: spoken()[:44],
 }
 

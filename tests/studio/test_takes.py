@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from audio.pcm import Pcm
+from audio.vad import Segment
 from audio.wav import read_wav, write_wav
 from studio.blobs import Blobs
 from studio.database import Database
 from studio.hub import ChangeHub
-from studio.listening import Listeners
+from studio.listening import Findings, Listeners
 from studio.mistakes import FailureCode
+from studio.ports import RecordingNotThere
+from studio.retrying import retried
 from studio.states import CallPurpose, CloneStatus
 from studio.tables import Call, Clone, Recording, User, now
 from studio.takes import Takes
 from tests.studio.carrier import ScriptedCarrier
+from tests.studio.people import PATIENCE
 from tests.studio.sounds import RATE, murmur, spoken
 
 
@@ -115,6 +121,73 @@ async def test_a_take_that_was_fetched_before_a_crash_is_not_fetched_again(house
     await house.takes.judge(take.id, 1.0)
     assert house.carrier.fetched == []
     assert (await house.row(take)).problem is None
+
+
+async def test_a_take_is_analysed_while_its_caller_is_asked(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    analysed = []
+    analysis = house.listeners.analysis
+
+    async def counted(pcm: Pcm, speech: Sequence[Segment]) -> Findings:
+        analysed.append(pcm)
+        return await analysis(pcm, speech)
+
+    monkeypatch.setattr(house.listeners, "analysis", counted)
+    take = await house.take(spoken(4.0))
+    await house.takes.judge(take.id, 1.0)
+    await house.takes.analyze(take.id)
+    assert len(analysed) == 1
+    first = await house.row(take)
+    # Another process knows nothing of it.
+    heirs = Takes(house.database, house.blobs, house.carrier, house.listeners, fetch_seconds=0.1)
+    await heirs.judge(take.id, 1.0)
+    await heirs.analyze(take.id)
+    assert len(analysed) == 2
+    assert (await house.row(take)).model_dump() == first.model_dump()
+
+
+async def test_a_take_without_enough_speech_is_not_analysed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(house.listeners, "analysis", None)
+    take = await house.take(murmur())
+    await house.takes.judge(take.id, 1.0)
+    assert (await house.row(take)).problem == FailureCode.TOO_LITTLE_SPEECH
+
+
+@pytest.mark.parametrize("ending", ["forget", "aclose"])
+async def test_an_analysis_that_nobody_wants_any_more_ends(
+    house: House, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    ended = asyncio.Event()
+
+    async def endless(pcm: Pcm, speech: Sequence[Segment]) -> Findings:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    monkeypatch.setattr(house.listeners, "analysis", endless)
+    take = await house.take(spoken(4.0))
+    await house.takes.judge(take.id, 1.0)
+    await asyncio.sleep(0)  # it has begun
+    await (house.takes.forget(house.clone.id) if ending == "forget" else house.takes.aclose())
+    await asyncio.wait_for(ended.wait(), PATIENCE)
+
+
+async def test_the_word_that_a_recording_is_there_is_not_slept_through(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.takes.retried", partial(retried, first_pause=10_000.0))
+    takes = Takes(house.database, house.blobs, house.carrier, house.listeners, fetch_seconds=100_000.0)
+    house.carrier.fail("fetch_recording", RecordingNotThere("404"), times=1)
+    house.carrier.fetching.hold()
+    take = await house.take(spoken(4.0))
+    judging = asyncio.create_task(takes.judge(take.id, 1.0))
+    await asyncio.wait_for(house.carrier.fetching.reached(), PATIENCE)
+    house.carrier.fetching.open()
+    house.database.hub.publish([f"clone:{house.clone.id}"])
+    await asyncio.wait_for(judging, PATIENCE)
+    assert (await house.row(take)).problem is None
+    await takes.aclose()
 
 
 async def test_only_what_a_voice_was_made_of_is_kept(house: House) -> None:
