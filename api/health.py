@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from studio.blobs import StorageFull
+from studio.database import AWAY
 from studio.studio import Studio
 
 _log = structlog.get_logger()
@@ -41,7 +42,7 @@ async def _problem(name: str, check: Awaitable[object]) -> str | None:
     except StorageFull as problem:
         return str(problem)
     except Exception as problem:
-        _log.warning("readiness.failed", check=name, exc_info=problem)
+        _log.warning("readiness.failed", check=name, problem=repr(problem), exc_info=not isinstance(problem, AWAY))
         # Its text may name hosts and users: that stays in the log.
         return f"cannot be reached ({type(problem).__name__})"
     return None

@@ -240,6 +240,11 @@ class Cloner(Provider, Protocol):
         """Seconds of speech below which a recording is not worth cloning."""
         ...
 
+    @property
+    def recipient(self) -> str | None:
+        """Who gets the recording, as its speaker is told before they agree; None if it stays on this machine."""
+        ...
+
     async def clone_quota(self) -> Quota | None:
         """How many voices are used of how many, or None where there is no limit."""
         ...

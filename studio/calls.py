@@ -17,7 +17,7 @@ from studio.states import CallPurpose, CloneStatus
 from studio.tables import Call, Clone, Consent, User, now
 
 _UNPROVEN_CALLS_PER_DAY = 5  # to one number, by anybody: nobody is pestered
-_LONGEST_CALL = timedelta(minutes=20)
+_LONGEST_CALL = timedelta(minutes=30)  # queued at the carrier, ringing, and answered
 
 
 class Calls(Repository[Call]):

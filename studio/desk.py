@@ -14,6 +14,8 @@ from enum import StrEnum
 
 from sqlmodel import col, select
 
+from providers.contract import Cloner
+from providers.manager import ProviderRegistry
 from studio.blobs import Blobs
 from studio.database import Database, Unit
 from studio.mistakes import FailureCode
@@ -33,11 +35,13 @@ class UnknownCall(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AskConsent:
-    """Say what will happen and ask for a key: 1, or the digits that the app shows if `code_digits` is set."""
+    """Say what will happen and ask for a key: 1, or the digits that the app shows if `code_digits` is set. `recipient`
+    gets the recording; None if it stays here."""
 
     name: str
     code_digits: int | None
     attempt: int
+    recipient: str | None = None
 
 
 class RecordWhy(StrEnum):
@@ -94,9 +98,10 @@ Step = AskConsent | Record | Hold | Choose | Goodbye
 
 
 class Desk:
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    def __init__(self, database: Database, blobs: Blobs, providers: ProviderRegistry) -> None:
         self._database = database
         self._blobs = blobs
+        self._providers = providers
 
     # ── what the caller does ─────────────────────────────────────────────────
 
@@ -115,12 +120,12 @@ class Desk:
         expected = call.confirmation_code or "1"
         if digits != expected:
             if attempt < MAX_ATTEMPTS:
-                return _ask(call, clone, attempt + 1)
+                return self._ask(call, clone, attempt + 1)
             if digits is None:
                 return _end(unit, clone, FailureCode.NO_KEY_PRESSED)
             return _end(unit, clone, FailureCode.WRONG_CODE if call.confirmation_code else FailureCode.NOT_AGREED)
         how = "keyed in the code shown in the app" if call.confirmation_code else "pressed 1"
-        words = wording(_ask(call, clone, attempt))
+        words = wording(self._ask(call, clone, attempt))
         unit.add(Consent(user_id=clone.user_id, clone_id=clone.id, how=f"{how}, on the phone", wording=words))
         await self._prove(unit, call)
         move_clone(unit, clone, CloneStatus.RECORDING)
@@ -217,7 +222,7 @@ class Desk:
         failed, if the carrier knows more than that."""
         call, clone = await self._rows(unit, call_id, sid)
         move_call(unit, call, status, at)
-        if why is not None and call.status is CallStatus.FAILED:
+        if why is not None and call.status is status is CallStatus.FAILED:
             call.explain(*why)
         unit.touch(f"clone:{clone.id}")
         if status is CallStatus.RINGING and clone.status.may_become(CloneStatus.RINGING):
@@ -266,6 +271,12 @@ class Desk:
             move_clone(unit, clone, CloneStatus.ANSWERED)
         return call, clone
 
+    def _ask(self, call: Call, clone: Clone, attempt: int) -> AskConsent:
+        digits = len(call.confirmation_code) if call.confirmation_code else None
+        provider = self._providers.get(clone.provider)
+        recipient = provider.recipient if isinstance(provider, Cloner) else None
+        return AskConsent(name=clone.name, code_digits=digits, attempt=attempt, recipient=recipient)
+
     async def _prove(self, unit: Unit, call: Call) -> None:
         """Who keyed in the code has both the account and the phone."""
         if call.confirmation_code is None:
@@ -281,7 +292,7 @@ class Desk:
         """The step that belongs to the state, for deliveries that come late or twice."""
         match clone.status:
             case CloneStatus.ANSWERED:
-                return _ask(call, clone, 1)
+                return self._ask(call, clone, 1)
             case CloneStatus.RECORDING:
                 takes = await takes_of(unit, clone.id)
                 return Record(take=len(takes) + 1, why=RecordWhy.AGAIN if takes else RecordWhy.FIRST)
@@ -304,11 +315,6 @@ _GOODBYES: Mapping[str, GoodbyeReason] = {
     FailureCode.TOO_LITTLE_SPEECH: GoodbyeReason.TOO_LITTLE,
     FailureCode.ANSWERING_MACHINE: GoodbyeReason.MACHINE,
 }
-
-
-def _ask(call: Call, clone: Clone, attempt: int) -> AskConsent:
-    digits = len(call.confirmation_code) if call.confirmation_code else None
-    return AskConsent(name=clone.name, code_digits=digits, attempt=attempt)
 
 
 def _end(unit: Unit, clone: Clone, code: FailureCode) -> Goodbye:

@@ -80,7 +80,7 @@ class Studio:
         )
         self.speech = Speech(self.database, self.blobs, self.voices, self.workflows)
         self.inbox = Inbox(self.database)
-        self.desk = Desk(self.database, self.blobs)
+        self.desk = Desk(self.database, self.blobs, providers)
 
     async def _erase_account(self, user_id: str) -> None:
         await self.workflows.start(erase_account_workflow, user_id)

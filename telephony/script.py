@@ -137,11 +137,12 @@ def goodbye(step: Goodbye) -> VoiceResponse:
 def _explanation(step: AskConsent) -> str:
     # A number that nobody has proven to be theirs hears nothing that somebody else could have written.
     named = f", to be named {_spoken(step.name)}" if step.code_digits is None else ""
+    made = f"It is sent to {step.recipient}, where" if step.recipient is not None else "From it,"
     return (
         "Hello. This is an automated call from Deadringer. "
         f"It was asked for in the Deadringer app, in order to make a copy of your voice{named}. "
         "If you go on, I will record what you say after the beep. "
-        "From the recording, a computer voice is made that sounds like you, and that can say any text in the app. "
+        f"{made} a computer voice is made that sounds like you, and that can say any text in the app. "
         "Going on means that you agree to this. "
         "You can delete the voice and the recording in the app at any time."
     )

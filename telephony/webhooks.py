@@ -191,8 +191,8 @@ class _Reception:
             except UnknownCall:
                 _log.warning("webhook.unknown_call")
                 answer = document(Goodbye(GoodbyeReason.TROUBLE), onward)
-            except Exception:
-                _log.exception("webhook.failed")
+            except Exception as problem:
+                _log.error("webhook.failed", problem=repr(problem), exc_info=not isinstance(problem, AWAY))
                 if kind != _FALLBACK:
                     raise HTTPException(500, "Something went wrong on our side: ask again.") from None
                 answer = document(Goodbye(GoodbyeReason.TROUBLE), onward)

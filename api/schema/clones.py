@@ -20,7 +20,8 @@ from studio import tables
 from studio.states import CloneStatus
 
 FILE_CONSENT: Final = (
-    "The speaker was told that a voice which can say any text is made from this recording, and agreed to it."
+    "The speaker was told that a voice which can say any text is made from this recording by the provider chosen here, "
+    "and agreed to it."
 )
 """What the sender of a file says with `consent`; it is kept with the clone."""
 

@@ -33,6 +33,7 @@ class ElevenLabsProvider:
     title = "ElevenLabs"
     version = f"{QUALITY.id} {QUICK.id}"
     minimum_speech = MINIMUM_SPEECH
+    recipient = "ElevenLabs"
     speech_options = OPTIONS
 
     def __init__(self, settings: ElevenLabsSettings, patience: Patience | None = None) -> None:

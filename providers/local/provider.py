@@ -55,6 +55,7 @@ class LocalProvider:
     version = "kokoro-v1.0 whisper-base"
     speech_options = frozenset({"speed"})
     minimum_speech = MINIMUM_SPEECH
+    recipient = None
 
     def __init__(self, settings: LocalSettings) -> None:
         self._settings = settings

@@ -38,6 +38,7 @@ async def test_the_whole_story(
     database_url: str,
 ) -> None:
     async with open_studio(replace(settings, database_url=database_url), providers, carrier) as studio:
+        provider.recipient = "Tones Ltd."
         user = await new_user(studio, "+14155550101", proven=True)
         clone, caller = await ring(studio, carrier, user)
         seen: list[CloneStatus] = []
@@ -47,7 +48,7 @@ async def test_the_whole_story(
 
         following = asyncio.create_task(follow())
         await caller.status(CallStatus.RINGING)
-        assert await caller.answer() == AskConsent("Me", code_digits=None, attempt=1)
+        assert await caller.answer() == AskConsent("Me", code_digits=None, attempt=1, recipient="Tones Ltd.")
         assert await caller.press("1") == Record(take=1, why=RecordWhy.FIRST)
         assert await caller.speak(spoken()) == Hold(waited=0)
         offered = await caller.listened()

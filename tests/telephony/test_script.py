@@ -86,6 +86,13 @@ def test_the_wording_that_is_kept_is_what_has_been_said(code_digits: int | None)
         assert consent_wording(AskConsent("Ann", code_digits, attempt)) == " ".join(said[:attempt])
 
 
+def test_the_speaker_is_told_who_gets_the_recording() -> None:
+    sent = AskConsent("Ann", None, 1, recipient="ElevenLabs")
+    assert "sent to ElevenLabs" in words(sent)
+    assert "sent to ElevenLabs" in consent_wording(sent)
+    assert "sent to" not in words(KNOWN)
+
+
 def test_whoever_is_asked_again_is_not_told_everything_again() -> None:
     again = AskConsent("Ann", None, 2)
     assert "did not get that" in words(again)

@@ -294,7 +294,7 @@ async def test_every_webhook_delivered_twice(tmp_path: Path, speech: Pcm) -> Non
 
 
 async def test_every_webhook_is_tried_again(tmp_path: Path, speech: Pcm) -> None:
-    """The first attempt at each is acted on, and its answer lost; the second comes to nothing; the third is answered."""
+    """The first attempt at each is acted on and its answer lost, the second comes to nothing, the third is answered."""
     async with town(tmp_path, at_ours=Failing(2).before) as here:
         clone = await here.clone(Script(keys=("1", "1", "1"), speech=(speech,)))
         assert clone.status is CloneStatus.READY
