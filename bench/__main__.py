@@ -24,6 +24,8 @@ from bench.figures import Figure
 # Each is a module of this folder with `async def main() -> list[Figure]`.
 PARTS: Mapping[str, str] = {
     "service": "The service: start, webhooks, subscriptions",
+    "recorded": "A recording's way to the provider",
+    "two_voices": "Two voices in one recording",
     "local_speech": "Local speech",
     "local_clone": "Local cloning: time",
     "likeness": "Local cloning: likeness",

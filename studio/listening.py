@@ -16,7 +16,7 @@ from audio.quality import Quality, measure
 from audio.vad import Segment, speech_segments
 
 _HANDS = 2  # threads that share the work of one analysis
-_NICENESS = 10
+_NICENESS = 10  # more than the rest of the process has
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +66,5 @@ def _threads(name: str, count: int) -> ThreadPoolExecutor:
 
 def _give_way() -> None:
     if sys.platform == "linux":  # where niceness is a thread's own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS))

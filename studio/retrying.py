@@ -16,7 +16,7 @@ async def retried(
     seconds: float,
     first_pause: float = 0.5,
     longest_pause: float = 10.0,
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[object]] | None = None,
 ) -> T:
     """What `attempt` returns. Errors that may pass are tried again until `seconds` have gone by; the last is raised.
 
@@ -34,7 +34,7 @@ async def retried(
             wait = stretched(max(pause, getattr(problem, "retry_after", 0.0)))
             if clock() + wait > deadline:
                 raise
-        await sleep(wait)
+        await (sleep or asyncio.sleep)(wait)
         pause = min(longest_pause, pause * 2)
 
 

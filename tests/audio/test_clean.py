@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import audio.clean
-from audio.clean import CLEAN_BELOW, clean, clean_if_it_helps
+from audio.clean import CLEAN_BELOW, MAX_SECONDS, _clean_part, _Part, _parts, clean, clean_if_it_helps
 from audio.dnsmos import Dnsmos, dnsmos
 from audio.pcm import Pcm
 from audio.quality import measure
@@ -44,6 +44,27 @@ def test_nothing_that_is_said_is_lost() -> None:
 def test_the_result_is_nearer_to_the_clean_speech() -> None:
     noisy = call(snr_db=5)
     assert likeness(clean(noisy), call()) > likeness(noisy, call()) + 0.5
+
+
+def test_a_recording_that_is_cleaned_in_parts_sounds_like_one_that_was_not() -> None:
+    noisy = call(snr_db=10, seconds=24.0)
+    assert len(_parts(noisy)) == 2
+    whole = _clean_part(_Part(noisy, slice(None)))
+    with ThreadPoolExecutor(2) as pool:
+        at_once = clean(noisy, pool.map)
+    assert at_once.samples.tolist() == clean(noisy).samples.tolist()
+    assert likeness(at_once, whole) > 25
+    around = slice(round(11.9 * 8000), round(12.5 * 8000))  # where the second part begins
+    assert likeness(Pcm(at_once.samples[around], 8000), Pcm(whole.samples[around], 8000)) > 20
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0, 1), (5, 1), (19, 1), (20, 2), (100, 2), (150, 3), (600, 10)])
+def test_parts_are_few_and_none_is_too_long(seconds: float, count: int) -> None:
+    parts = _parts(Pcm.silence(seconds, 8000))
+    assert len(parts) == count
+    kept = [len(part.sound.samples[part.kept]) for part in parts]
+    assert sum(kept) == seconds * 8000
+    assert max(kept) <= 60 * 8000
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
@@ -87,6 +108,13 @@ def test_what_has_little_noise_is_left_alone_though_its_score_would_rise() -> No
     noisy = call(snr_db=5, seconds=5.0)
     quality = replace(measure(noisy), dnsmos=Dnsmos(overall=1.0, signal=1.0, background=CLEAN_BELOW))
     assert clean_if_it_helps(noisy, quality) == (noisy, False)
+
+
+def test_what_is_very_long_is_left_alone() -> None:
+    noisy = call(snr_db=5, seconds=5.0)
+    quality = replace(measure(noisy), dnsmos=Dnsmos(overall=1.0, signal=1.0, background=1.0))
+    long = Pcm.join([noisy] * (int(MAX_SECONDS / noisy.seconds) + 1))
+    assert clean_if_it_helps(long, quality) == (long, False)
 
 
 def test_what_was_not_judged_is_left_alone() -> None:

@@ -10,6 +10,7 @@ from audio.dnsmos import Dnsmos
 from audio.levels import SILENCE_DBFS, SNR_RANGE_DB
 from audio.pcm import Pcm
 from audio.quality import Quality, measure, warnings
+from audio.vad import speech_segments
 from tests.audio.sounds import caller, coded, phone, scaled, white, with_noise
 
 GOOD = Quality(
@@ -37,6 +38,13 @@ def test_a_good_call_has_good_figures_and_no_warnings() -> None:
 def test_a_noisy_call_is_told_so() -> None:
     noisy = measure(coded(with_noise(phone(caller()), "pink", 10)))
     assert warnings(noisy) == ("There is noise in the background. Record again in a quieter place.",)
+
+
+def test_speech_that_is_known_already_is_not_looked_for() -> None:
+    pcm = coded(phone(caller().cut(0.0, 5.0)))
+    speech = speech_segments(pcm)
+    assert measure(pcm, speech) == measure(pcm)
+    assert measure(pcm, []).speech_seconds == 0
 
 
 def test_a_short_and_quiet_call_is_told_so() -> None:
@@ -68,6 +76,19 @@ def test_without_speech_every_figure_is_at_its_end(pcm: Pcm) -> None:
     ],
 )
 def test_each_fault_has_its_warning(quality: Quality, words: str) -> None:
+    (warning,) = warnings(quality)
+    assert words in warning
+
+
+@pytest.mark.parametrize(
+    ("quality", "words"),
+    [
+        (replace(GOOD, signal_to_noise_db=3.0), "almost as loud as the voice"),
+        (replace(GOOD, signal_to_noise_db=8.0, loudness_dbfs=-56.0), "very quiet"),  # the noise of the coding
+        (replace(GOOD, clipped_fraction=0.1, dnsmos=Dnsmos(overall=2.0, signal=2.9, background=2.2)), "distorts"),
+    ],
+)
+def test_a_fault_is_not_taken_for_another(quality: Quality, words: str) -> None:
     (warning,) = warnings(quality)
     assert words in warning
 

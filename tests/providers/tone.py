@@ -128,6 +128,7 @@ class ToneProvider:
     """
 
     minimum_speech = 1.0
+    recipient: str | None = None
     speech_options = frozenset({"speed"})
 
     def __init__(self, name: str = "tone") -> None:

@@ -134,6 +134,8 @@ async def test_a_take_is_analysed_while_its_caller_is_asked(house: House, monkey
     monkeypatch.setattr(house.listeners, "analysis", counted)
     take = await house.take(spoken(4.0))
     await house.takes.judge(take.id, 1.0)
+    await asyncio.sleep(0)
+    assert len(analysed) == 1, "it has begun before anybody asked"
     await house.takes.analyze(take.id)
     assert len(analysed) == 1
     first = await house.row(take)
