@@ -9,7 +9,6 @@ import structlog
 from sqlmodel import col, select
 
 from audio.pcm import Pcm
-from audio.vad import speech_seconds
 from audio.wav import write_wav
 from providers.contract import Cloner, NotConfigured, ProviderError, QuotaExceeded, Refused
 from providers.manager import ProviderRegistry
@@ -17,6 +16,7 @@ from studio.blobs import Blobs
 from studio.calls import Calls
 from studio.cloning import clone_recorded_workflow, clone_workflow
 from studio.database import Database, Unit
+from studio.listening import Listeners
 from studio.mistakes import Mistake, MistakeCode
 from studio.moves import move_clone
 from studio.numbers import callable_number
@@ -35,6 +35,7 @@ class Clones(Repository[Clone]):
         self,
         database: Database,
         blobs: Blobs,
+        listeners: Listeners,
         providers: ProviderRegistry,
         carrier: Carrier,
         calls: Calls,
@@ -44,6 +45,7 @@ class Clones(Repository[Clone]):
     ) -> None:
         super().__init__(database, Clone, "clone")
         self._blobs = blobs
+        self._listeners = listeners
         self._providers = providers
         self._carrier = carrier
         self._calls = calls
@@ -230,15 +232,13 @@ class Clones(Repository[Clone]):
 
     def _warm_up(self, cloner: Cloner) -> None:
         """While the phone rings, the models load."""
-        task = asyncio.create_task(_warmed(cloner))
+        task = asyncio.create_task(self._warmed(cloner))
         self._warming.add(task)
         task.add_done_callback(self._warming.discard)
 
-
-async def _warmed(cloner: Cloner) -> None:
-    try:
-        # What listens to the first take, too: it would be loaded while webhooks of the call wait for their answers.
-        await asyncio.to_thread(speech_seconds, Pcm.silence(1.0, 8000))
-        await cloner.warm_up()
-    except Exception as trouble:
-        _log.warning("provider.not_warm", provider=cloner.name, problem=repr(trouble))
+    async def _warmed(self, cloner: Cloner) -> None:
+        try:
+            await self._listeners.warm_up()
+            await cloner.warm_up()
+        except Exception as trouble:
+            _log.warning("provider.not_warm", provider=cloner.name, problem=repr(trouble))

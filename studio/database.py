@@ -41,6 +41,9 @@ _SERVER_PATIENCE = {
     "keepalives_interval": "5",
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",
+    # Nor does the server wait for us: a process that was suspended in the middle of a transaction must have lost its
+    # locks before others take over what it was doing (`studio.workflows.DEAD_AFTER_SECONDS`).
+    "options": "-cidle_in_transaction_session_timeout=10000",
 }
 _log = structlog.get_logger()
 S = TypeVar("S", bound=AsyncSession)

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from audio.clean import clean_if_it_helps
+from audio.clean import clean, clean_if_it_helps
+from audio.dnsmos import dnsmos
 from audio.pcm import Pcm
 from audio.quality import Quality, measure
 from audio.vad import Segment, speech_segments
 
 _HANDS = 2  # threads that share the work of one analysis
 _NICENESS = 10  # more than the rest of the process has
+_SILENCE = Pcm.silence(1.0, 8000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,15 @@ class Listeners:
         self._ears = _threads("ears", 1)
         self._analyst = _threads("analyst", 1)
         self._hands = _threads("hands", _HANDS)
+        self._warm = False
+
+    async def warm_up(self) -> None:
+        """Load the models, so that the first recording does not wait for it. Does nothing when they are."""
+        if self._warm:
+            return
+        self._warm = True
+        await self.speech(_SILENCE)
+        await asyncio.get_running_loop().run_in_executor(self._analyst, _load)
 
     async def speech(self, pcm: Pcm) -> list[Segment]:
         """Where somebody speaks."""
@@ -52,6 +63,11 @@ class Listeners:
         """What has not begun is dropped; what has begun ends soon, and nobody waits for it."""
         for threads in (self._ears, self._analyst, self._hands):
             threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _load() -> None:
+    dnsmos(_SILENCE)
+    clean(_SILENCE)
 
 
 def _analyze(pcm: Pcm, speech: Sequence[Segment], hands: Executor) -> Findings:

@@ -64,6 +64,7 @@ class Studio:
             settings.database_url or f"sqlite:///{settings.data_dir / 'deadringer.sqlite'}", self.hub
         )
         self.blobs = Blobs(settings.data_dir / "blobs")
+        self.listeners = Listeners()
         self.workflows = Workflows(self.database, self._orphans)
         self.accounts = Accounts(self.database, settings.allowed_countries, self._erase_account)
         self.voices = Voices(self.database, providers, self.workflows)
@@ -71,6 +72,7 @@ class Studio:
         self.clones = Clones(
             self.database,
             self.blobs,
+            self.listeners,
             providers,
             carrier,
             self.calls,
@@ -111,12 +113,11 @@ async def open_studio(settings: StudioSettings, providers: ProviderRegistry, car
     await asyncio.to_thread(settings.data_dir.mkdir, parents=True, exist_ok=True)
     studio = Studio(settings, providers, carrier)
     async with AsyncExitStack() as stack:
-        listeners = Listeners()
-        stack.callback(listeners.close)
+        stack.callback(studio.listeners.close)
         await studio.database.open()
         stack.push_async_callback(studio.database.aclose)
         times = settings.call_times
-        takes = Takes(studio.database, studio.blobs, carrier, listeners, times.fetch)
+        takes = Takes(studio.database, studio.blobs, carrier, studio.listeners, times.fetch)
         stack.push_async_callback(takes.aclose)
         calling = Calling(studio.database, studio.hub, carrier, studio.workflows.permit, times)
         cloning.bind(Cloning(studio.database, providers, calling, takes, studio.workflows, times.late))

@@ -100,9 +100,12 @@ class Takes:
             row.signal_to_noise_db, row.clipped_fraction = quality.signal_to_noise_db, quality.clipped_fraction
             row.loudness_dbfs = quality.loudness_dbfs
             row.quality_score = quality.dnsmos.overall if quality.dnsmos is not None else None
+            replaced = row.cleaned_blob  # of an earlier analysis, when the step runs again or the clone is tried again
             row.cleaned, row.cleaned_blob = cleaned_blob is not None, cleaned_blob
             row.warnings = list(warnings(quality))
             unit.touch(f"clone:{row.clone_id}")
+        if replaced is not None:
+            await self._blobs.delete(replaced)
 
     async def sound(self, take: Recording) -> tuple[Pcm, Pcm | None]:
         """A take as it was recorded, and cleaned if it was."""

@@ -343,6 +343,9 @@ def _wait_for_it(error: ExceptionContext) -> None:
         return  # ours: `step` waits
     if isinstance(problem, sqlite3.OperationalError):
         error.is_disconnect = (getattr(problem, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_TROUBLES
+        if error.is_disconnect and error.connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # its lock would stay with whoever still holds a result
+                error.connection.connection.rollback()
     elif isinstance(problem, psycopg.OperationalError) and error.connection is None:
         error.is_disconnect = True
 

@@ -43,6 +43,15 @@ async def test_a_verdict_does_not_wait_for_an_analysis(listeners: Listeners, mon
     assert [type(each) for each in found] == [InterruptedError] * 3
 
 
+async def test_the_models_are_loaded_once(listeners: Listeners, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+    for name in ("speech_segments", "dnsmos", "clean"):
+        monkeypatch.setattr(listening, name, lambda *_, name=name: used.append(name))
+    await listeners.warm_up()
+    await listeners.warm_up()
+    assert used == ["speech_segments", "dnsmos", "clean"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a thread has no niceness of its own here")
 async def test_listening_gives_way_to_all_else(listeners: Listeners, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[int] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -132,8 +131,8 @@ async def test_who_was_taken_for_dead_starts_over(
 
 async def test_who_is_dead(rows_only: Studio) -> None:
     here, pid = workflows._here(), os.getpid()
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
+    gone = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await gone.wait()
     parent = os.getppid()
     elsewhere = f"{socket.gethostname()} pid:[1]"  # in another container of this host
     cases = [
