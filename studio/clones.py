@@ -89,6 +89,7 @@ class Clones(Repository[Clone]):
         blob = await self._blobs.put(await asyncio.to_thread(write_wav, sound), "wav")
         async with self._database.transaction() as unit:
             await living_user(unit, owner)
+            await self._blobs.claim(unit, blob)
             clone = Clone(user_id=owner, name=name, provider=cloner.name)
             unit.add(clone)
             await unit.flush()

@@ -72,6 +72,11 @@ class Erasing:
             await persistently("forget_account_outside", self._account_forgotten, user_id)
             await step("erase_account", self._erase_account, user_id)
 
+    async def run_file(self, key: str) -> None:
+        """One that no row names."""
+        with self._workflows.running():
+            await step("sweep_file", self._blobs.sweep, key)
+
     # ── outside ──────────────────────────────────────────────────────────────
 
     async def _voice_forgotten(self, voice_id: str) -> bool:
@@ -234,6 +239,12 @@ async def erase_voice_workflow(voice_id: str) -> None:
 async def erase_recording_workflow(recording_id: str) -> None:
     assert _here is not None, "workflows were launched before they were bound"
     await _here.run_recording(recording_id)
+
+
+@DBOS.workflow(name="sweep_file")
+async def sweep_file_workflow(key: str) -> None:
+    assert _here is not None, "workflows were launched before they were bound"
+    await _here.run_file(key)
 
 
 @DBOS.workflow(name="erase_account")

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 from audio.clean import clean, clean_if_it_helps
 from audio.dnsmos import dnsmos
@@ -41,14 +42,9 @@ class Listeners:
         self._ears = _threads("ears", 1)
         self._analyst = _threads("analyst", 1)
         self._hands = _threads("hands", _HANDS)
-        self._warm = False
 
     async def warm_up(self) -> None:
-        """Load the models, so that the first recording does not wait for it. Does nothing when they are."""
-        if self._warm:
-            return
-        self._warm = True
-        await self.speech(_SILENCE)
+        """Load the models, so that the first recording does not wait for it."""
         await asyncio.get_running_loop().run_in_executor(self._analyst, _load)
 
     async def speech(self, pcm: Pcm) -> list[Segment]:
@@ -65,7 +61,10 @@ class Listeners:
             threads.shutdown(wait=False, cancel_futures=True)
 
 
+@cache
 def _load() -> None:
+    """Once in a process."""
+    speech_segments(_SILENCE)
     dnsmos(_SILENCE)
     clean(_SILENCE)
 

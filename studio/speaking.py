@@ -126,6 +126,7 @@ class Speaking:
                     row.first_audio_ms = max(0, round((now() - row.created_at).total_seconds() * 1000))
                     row.sample_rate = piece.rate
                 row.seconds = (start + len(piece)) / piece.rate
+                await self._blobs.claim(unit, blob)
                 unit.add(
                     Segment(
                         synthesis_id=row.id,
@@ -138,7 +139,7 @@ class Speaking:
                 )
                 unit.touch(f"synthesis:{row.id}")
         if not wanted:
-            await self._blobs.delete(blob)
+            await self._blobs.sweep(blob)
         return wanted
 
     async def _end(self, synthesis_id: str, code: FailureCode | None = None, message: str | None = None) -> None:

@@ -14,14 +14,20 @@ from sqlmodel import col, select
 from providers.manager import ProviderRegistry
 from studio import cloning, erasing, speaking
 from studio.accounts import Accounts
-from studio.blobs import Blobs
+from studio.blobs import CLAIMED_WITHIN, Blobs
 from studio.calling import Calling, CallTimes
 from studio.calls import Calls
 from studio.clones import Clones
 from studio.cloning import Cloning, clone_recorded_workflow, clone_workflow
 from studio.database import Database
 from studio.desk import Desk
-from studio.erasing import Erasing, erase_account_workflow, erase_recording_workflow, erase_voice_workflow
+from studio.erasing import (
+    Erasing,
+    erase_account_workflow,
+    erase_recording_workflow,
+    erase_voice_workflow,
+    sweep_file_workflow,
+)
 from studio.hub import ChangeHub
 from studio.inbox import Inbox
 from studio.listening import Listeners
@@ -29,7 +35,7 @@ from studio.ports import Carrier
 from studio.speaking import Speaking, speak_workflow
 from studio.speech import Speech
 from studio.states import CloneStatus, SynthesisStatus
-from studio.tables import Clone, Recording, Synthesis, User, Voice, now
+from studio.tables import Clone, Recording, Synthesis, UnclaimedFile, User, Voice, now
 from studio.takes import Takes
 from studio.voices import Voices
 from studio.workflows import Workflows
@@ -63,7 +69,7 @@ class Studio:
         self.database = Database(
             settings.database_url or f"sqlite:///{settings.data_dir / 'deadringer.sqlite'}", self.hub
         )
-        self.blobs = Blobs(settings.data_dir / "blobs")
+        self.blobs = Blobs(settings.data_dir / "blobs", self.database)
         self.listeners = Listeners()
         self.workflows = Workflows(self.database, self._orphans)
         self.accounts = Accounts(self.database, settings.allowed_countries, self._erase_account)
@@ -95,12 +101,16 @@ class Studio:
             clones = await session.exec(select(Clone.id, Clone.call_id).where(col(Clone.status).in_(unfinished_clones)))
             speech = await session.exec(select(Synthesis.id).where(col(Synthesis.status).in_(unfinished_speech)))
             voices = await session.exec(select(Voice.id).where(col(Voice.deleted_at).is_not(None)))
+            nobodys = await session.exec(
+                select(UnclaimedFile.key).where(UnclaimedFile.created_at < now() - CLAIMED_WITHIN)
+            )
             kept_long_enough = await session.exec(select(Recording.id).where(col(Recording.keep_until) < now()))
             users = await session.exec(select(User.id).where(col(User.deleted_at).is_not(None)))
             return [
                 *((clone_workflow if call_id else clone_recorded_workflow, row_id) for row_id, call_id in clones.all()),
                 *((speak_workflow, row_id) for row_id in speech.all()),
                 *((erase_voice_workflow, row_id) for row_id in voices.all()),
+                *((sweep_file_workflow, key) for key in nobodys.all()),
                 *((erase_recording_workflow, row_id) for row_id in kept_long_enough.all()),
                 *((erase_account_workflow, row_id) for row_id in users.all()),
             ]

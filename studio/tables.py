@@ -256,6 +256,15 @@ class Segment(SQLModel, table=True):
     blob: str
 
 
+class UnclaimedFile(SQLModel, table=True):
+    """A blob that was or is being written and that no row names yet; `studio.blobs` says what becomes of it."""
+
+    __tablename__ = "unclaimed_files"
+
+    key: str = Field(primary_key=True)
+    created_at: datetime = Field(default_factory=now, sa_type=UtcDateTime)
+
+
 class ReceivedWebhook(SQLModel, table=True):
     """A webhook as it came, kept before it was acted on. `key` is what makes a repeated delivery the same webhook."""
 

@@ -100,6 +100,8 @@ class Takes:
             row.signal_to_noise_db, row.clipped_fraction = quality.signal_to_noise_db, quality.clipped_fraction
             row.loudness_dbfs = quality.loudness_dbfs
             row.quality_score = quality.dnsmos.overall if quality.dnsmos is not None else None
+            if cleaned_blob is not None:
+                await self._blobs.claim(unit, cleaned_blob)
             replaced = row.cleaned_blob  # of an earlier analysis, when the step runs again or the clone is tried again
             row.cleaned, row.cleaned_blob = cleaned_blob is not None, cleaned_blob
             row.warnings = list(warnings(quality))
@@ -169,6 +171,7 @@ class Takes:
         blob = await self._blobs.put(data, "wav", STORAGE_SECONDS)
         async with self._database.transaction() as unit:
             row = await unit.get_one(Recording, take.id)
+            await self._blobs.claim(unit, blob)
             row.blob = blob
         return blob
 

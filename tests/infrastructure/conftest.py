@@ -15,9 +15,9 @@ import pytest
 
 from studio.studio import StudioSettings
 from tests.infrastructure.server import Server, running_server
-from tests.studio.conftest import carrier, empty, provider, providers, quick_heart, settings, studio, user
+from tests.studio.conftest import carrier, empty, provider, providers, quick_heart, rows_only, settings, studio, user
 
-__all__ = ["carrier", "empty", "provider", "providers", "quick_heart", "settings", "studio", "user"]
+__all__ = ["carrier", "empty", "provider", "providers", "quick_heart", "rows_only", "settings", "studio", "user"]
 
 
 class Disk:

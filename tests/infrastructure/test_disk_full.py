@@ -255,8 +255,8 @@ async def test_a_caller_hears_words(disk: Disk, monkeypatch: pytest.MonkeyPatch)
         assert (await call.clone()).status is CloneStatus.ANSWERED
 
 
-async def test_a_blob_is_whole_or_not_there(disk: Disk) -> None:
-    blobs = Blobs(disk.folder / "blobs")
+async def test_a_blob_is_whole_or_not_there(disk: Disk, rows_only: Studio) -> None:
+    blobs = Blobs(disk.folder / "blobs", rows_only.database)
     await blobs.put(b"first", "wav")
     before = {path: path.read_bytes() for path in disk.folder.rglob("*") if path.is_file()}
     with pytest.raises(StorageFull):

@@ -111,7 +111,6 @@ class World:
     clock: Clock = field(default_factory=Clock)
     delivered: list[Delivered] = field(default_factory=list)
     agreed: set[str] = field(default_factory=set)
-    interrupted: bool = False
 
     async def __aenter__(self) -> World:
         self._outer = AsyncExitStack()
@@ -154,7 +153,6 @@ class World:
 
     async def kill(self) -> None:
         """As kill -9 does: its tasks end where they are, its row says that it lives. Then start it again."""
-        self.interrupted = True
         self._hub.commits_to_live = None
         rows = self.ledger.rows("SELECT * FROM executors WHERE id = ?", self.studio.workflows.executor_id)
         await self._inner.aclose()
@@ -165,7 +163,6 @@ class World:
 
     async def suspect(self) -> None:
         """Another process takes this one for dead."""
-        self.interrupted = True
 
         async def bury() -> None:
             async with self.studio.database.transaction() as unit:
@@ -318,8 +315,7 @@ class World:
         self.clock.ahead += timedelta(days=8)
         await self._until_nothing_is_left(self._unerased)
         assert self.ledger.blobs() <= self._files(), "sound is lost"
-        # Who dies between writing a file and noting it leaves the file behind.
-        assert self.interrupted or self._files() == self.ledger.blobs(), "sound is left that nobody knows of"
+        assert self._files() == self.ledger.blobs(), "sound is left that nobody knows of"
 
     async def _until_nothing_is_left(self, left: Callable[[], Coroutine[Any, Any, list[str]]]) -> None:
         deadline = asyncio.get_running_loop().time() + _PATIENCE
@@ -347,7 +343,11 @@ class World:
 
     async def _unerased(self) -> list[str]:
         expired = self.ledger.rows("SELECT id FROM recordings WHERE keep_until IS NOT NULL")
-        return await self._unfinished() + [f"recording {row['id']} is still here" for row in expired]
+        unclaimed = self.ledger.rows("SELECT key FROM unclaimed_files")
+        return await self._unfinished() + [
+            *(f"recording {row['id']} is still here" for row in expired),
+            *(f"the file {row['key']} is still here" for row in unclaimed),
+        ]
 
     def _files(self) -> set[str]:
         folder = self.data / "blobs"

@@ -86,6 +86,7 @@ async def new_take(studio: Studio, user: User, status: CloneStatus) -> Clone:
         blob=await studio.blobs.put(spoken(), "wav"),
     )
     async with studio.database.transaction() as unit:
+        await studio.blobs.claim(unit, take.blob or "")
         unit.add(call)
         await unit.flush()
         unit.add(clone)

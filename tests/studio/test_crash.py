@@ -38,7 +38,7 @@ class Story:
         self.clone = Clone(user_id=self.user.id, name="Me", provider="tone", call_id=self.call.id)
         self.synthesis = Synthesis(user_id=self.user.id, voice_key="tone:low", text="one two three four")
         self._inbox = Inbox(self.database)
-        self.desk = Desk(self.database, Blobs(data / "blobs"), ProviderRegistry())
+        self.desk = Desk(self.database, Blobs(data / "blobs", self.database), ProviderRegistry())
 
     async def begin(self) -> None:
         """The rows of a clone and a synthesis, whose process died before it started their workflows."""

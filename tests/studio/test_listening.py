@@ -47,6 +47,7 @@ async def test_the_models_are_loaded_once(listeners: Listeners, monkeypatch: pyt
     used: list[str] = []
     for name in ("speech_segments", "dnsmos", "clean"):
         monkeypatch.setattr(listening, name, lambda *_, name=name: used.append(name))
+    listening._load.cache_clear()
     await listeners.warm_up()
     await listeners.warm_up()
     assert used == ["speech_segments", "dnsmos", "clean"]

@@ -295,18 +295,26 @@ async def test_what_was_stored_before_a_crash_is_not_spoken_twice(studio: Studio
     synthesis = await begin(studio, user, "one two three")
     whole = Pcm.join([WORD, WORD, WORD])
     position = 0
+    segments = []
+    for number, samples in ((1, 2400), (2, 1000)):
+        piece = Pcm(whole.samples[position : position + samples], RATE)
+        # Straight from the numbers: `to_int16` scales by 32767, and would not give the same bytes again.
+        blob = await studio.blobs.put((piece.samples * 32768).astype("<i2").tobytes(), "pcm")
+        segments.append(
+            Segment(
+                synthesis_id=synthesis.id,
+                number=number,
+                start_sample=position,
+                samples=samples,
+                sample_rate=RATE,
+                blob=blob,
+            )
+        )
+        position += samples
     async with studio.database.transaction() as unit:
         row = await unit.get_one(Synthesis, synthesis.id)
         row.status, row.sample_rate = SynthesisStatus.SYNTHESIZING, RATE
-        for number, samples in ((1, 2400), (2, 1000)):
-            piece = Pcm(whole.samples[position : position + samples], RATE)
-            # Straight from the numbers: `to_int16` scales by 32767, and would not give the same bytes again.
-            blob = await studio.blobs.put((piece.samples * 32768).astype("<i2").tobytes(), "pcm")
-            segment = Segment(
-                synthesis_id=row.id, number=number, start_sample=position, samples=samples, sample_rate=RATE, blob=blob
-            )
-            unit.add(segment)
-            position += samples
+        unit.add_all(segments)
     await studio.workflows.start(speak_workflow, synthesis.id)
     pieces = pieces_of(await follow(studio, synthesis))
     assert [len(piece.pcm) for piece in pieces] == [2400, 1000, 1400, 2400]

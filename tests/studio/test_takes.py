@@ -31,7 +31,7 @@ from tests.studio.sounds import RATE, murmur, spoken
 class House:
     def __init__(self, folder: Path) -> None:
         self.database = Database(f"sqlite:///{folder / 'deadringer.sqlite'}", ChangeHub())
-        self.blobs = Blobs(folder / "blobs")
+        self.blobs = Blobs(folder / "blobs", self.database)
         self.carrier = ScriptedCarrier()
         self.listeners = Listeners()
         self.takes = Takes(self.database, self.blobs, self.carrier, self.listeners, fetch_seconds=0.1)
@@ -115,9 +115,10 @@ async def test_too_little_speech_is_measured_against_what_the_provider_wants(hou
 
 async def test_a_take_that_was_fetched_before_a_crash_is_not_fetched_again(house: House) -> None:
     take = await house.take(spoken(2.0))
+    blob = await house.blobs.put(spoken(2.0), "wav")
     async with house.database.transaction() as unit:
         row = await unit.get_one(Recording, take.id)
-        row.blob = await house.blobs.put(spoken(2.0), "wav")
+        row.blob = blob
     await house.takes.judge(take.id, 1.0)
     assert house.carrier.fetched == []
     assert (await house.row(take)).problem is None

@@ -1,4 +1,4 @@
-"""Second tries: fencing, voices that may have been made, recordings kept for another attempt"""
+"""Second tries: fencing, voices that may have been made, recordings kept for another attempt, files without a row"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,9 +20,16 @@ def upgrade() -> None:
         batch_op.create_unique_constraint("clones_retry_of_key", ["retry_of"])
     with op.batch_alter_table("recordings", schema=None) as batch_op:
         batch_op.add_column(sa.Column("keep_until", sa.DateTime(timezone=True), nullable=True))
+    op.create_table(
+        "unclaimed_files",
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("unclaimed_files")
     with op.batch_alter_table("recordings", schema=None) as batch_op:
         batch_op.drop_column("keep_until")
     with op.batch_alter_table("clones", schema=None) as batch_op:
