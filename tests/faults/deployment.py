@@ -30,7 +30,7 @@ TIMES = CallTimes(ring=600, limit=3600, poll=0.3, fetch=15.0, late=3.0, uncertai
 
 # A new process has to import the service, which takes seconds of a processor: the fork server has done so.
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.faults.service"])
+_processes.set_forkserver_preload(["tests.faults.service", "tests.faults.preloaded"])
 
 
 class Service:
@@ -51,6 +51,17 @@ class Service:
     def pid(self) -> int:
         assert self.process.pid is not None
         return self.process.pid
+
+    @property
+    def gone(self) -> bool:
+        return not self.process.is_alive()
+
+    @property
+    def suspended(self) -> bool:
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].startswith("T")
+        except FileNotFoundError:
+            return False
 
     async def start(self) -> None:
         """Return when it can be used."""
@@ -109,7 +120,7 @@ async def deployed(
     exchange: str, data: Path, database_url: str, times: CallTimes = TIMES, replicas: int = 1, webhooks_to: int = 0
 ) -> AsyncIterator[Deployment]:
     """Processes that run. Those who answer webhooks are `services[webhooks_to]`."""
-    ports = [_free_port() for _ in range(replicas)]
+    ports = [free_port() for _ in range(replicas)]
     async with AsyncExitStack() as stack:
         front = await stack.enter_async_context(front_of(exchange))
         services = [
@@ -158,6 +169,6 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

@@ -20,7 +20,7 @@ from telephony.exchange.app import listen
 from tests.providers.tone import Gate
 from tests.telephony.exchange.harness import InProcess, served
 
-WITHIN = 30.0
+WITHIN = 60.0
 """Seconds after which a test gives up waiting; nothing takes that long unless it never comes."""
 
 
@@ -42,7 +42,8 @@ class Front:
     service; `ending` of calls; `fetching` and `deleting` of recordings; `cloning` before the provider begins a voice;
     `speaking` before each word.
 
-    Counts: `calls_placed` at the exchange; `recordings_fetched`; `asked` of the provider, by what was asked.
+    Counts: `calls_placed` at the exchange; `recordings_fetched` from it; `recordings_deleted` there, by sid, as
+    often as it said so; `asked` of the provider, by what was asked.
     """
 
     exchange: str
@@ -56,6 +57,7 @@ class Front:
     speaking: Gate = field(default_factory=Gate)
     calls_placed: int = 0
     recordings_fetched: int = 0
+    recordings_deleted: list[str] = field(default_factory=list)
     asked: dict[str, list[Asked]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
@@ -109,6 +111,8 @@ class Front:
             await _pass(self.placed, receive)
         if request.url.path.endswith(".wav") and there.is_success:
             self.recordings_fetched += 1
+        if request.method == "DELETE" and there.is_success:
+            self.recordings_deleted.append(request.url.path.rpartition("/")[2].removesuffix(".json"))
         return Response(there.content, there.status_code, media_type=there.headers.get("content-type"))
 
 

@@ -40,31 +40,32 @@ async def it_was_told_in_words(
     await _nothing_is_left_at_the_carrier(deployment, person)
 
 
+async def calls_at(exchange: str, phone: str) -> list[Any]:
+    """The calls to a phone, as the carrier lists them."""
+    return list((await _ask(exchange, "Calls.json", To=phone))["calls"])
+
+
+async def recordings_at(exchange: str, call: str) -> list[Any]:
+    """Those with sound: one in which nothing was heard is listed as absent."""
+    found = await _ask(exchange, "Recordings.json", CallSid=call)
+    return [recording for recording in found["recordings"] if recording["status"] != "absent"]
+
+
 async def _times_it_rang(deployment: Deployment, person: Person) -> int:
-    return len(await _calls(deployment, person))
-
-
-async def _calls(deployment: Deployment, person: Person) -> list[Any]:
-    found = await _ask(deployment, "Calls.json", To=person.phone)
-    return list(found["calls"])
+    return len(await calls_at(deployment.front.exchange, person.phone))
 
 
 async def _nothing_is_left_at_the_carrier(deployment: Deployment, person: Person) -> None:
     """No recording, once the workflow has come to its end."""
-    for call in await _calls(deployment, person):
+    exchange = deployment.front.exchange
+    for call in await calls_at(exchange, person.phone):
         async with asyncio.timeout(WITHIN):
-            while await _recordings(deployment, call["sid"]):  # noqa: ASYNC110  (others do that)
+            while await recordings_at(exchange, call["sid"]):  # noqa: ASYNC110  (others do that)
                 await asyncio.sleep(0.05)
 
 
-async def _recordings(deployment: Deployment, call: str) -> list[Any]:
-    """Those with sound: one in which nothing was heard is listed as absent."""
-    found = await _ask(deployment, "Recordings.json", CallSid=call)
-    return [recording for recording in found["recordings"] if recording["status"] != "absent"]
-
-
-async def _ask(deployment: Deployment, path: str, **query: str) -> Any:
+async def _ask(exchange: str, path: str, **query: str) -> Any:
     async with httpx.AsyncClient(auth=(ACCOUNT, TOKEN), trust_env=False, timeout=WITHIN) as client:
-        answer = await client.get(f"{deployment.front.exchange}/2010-04-01/Accounts/{ACCOUNT}/{path}", params=query)
+        answer = await client.get(f"{exchange}/2010-04-01/Accounts/{ACCOUNT}/{path}", params=query)
         answer.raise_for_status()
         return answer.json()

@@ -22,11 +22,16 @@ from tests.faults.front import WITHIN
 
 _NUMBERS = itertools.count(2000)
 _STATES = list(CloneStatus)
+_PASSWORD = "correct horse battery"
 
 _SIGN_UP = """mutation($input: SignUpInput!) { signUp(input: $input) { userErrors { message } } }"""
 _TOKEN = """mutation { createApiToken(input: {label: "faults"}) { secret } }"""
 _START = """mutation($name: String!) {
   startClone(input: {name: $name}) { clone { id call { confirmationCode } } userErrors { message } }
+}"""
+_DELETE_VOICE = """mutation($id: ID!) { deleteVoice(input: {id: $id}) { userErrors { message } } }"""
+_DELETE_ACCOUNT = """mutation($password: String!) {
+  deleteAccount(input: {password: $password}) { userErrors { message } }
 }"""
 _CANCEL = """mutation($id: ID!) { cancelClone(input: {id: $id}) { userErrors { message } } }"""
 _MINE = """{ viewer {
@@ -92,7 +97,13 @@ class Person:
         await self.http.aclose()
 
     async def ask(self, query: str, **variables: object) -> Any:
-        answer = (await self.http.post("/graphql", json={"query": query, "variables": variables})).json()
+        """
+        Raises:
+            httpx.HTTPStatusError: who was asked is down.
+        """
+        response = await self.http.post("/graphql", json={"query": query, "variables": variables})
+        response.raise_for_status()
+        answer = response.json()
         assert "errors" not in answer, answer
         return answer["data"]
 
@@ -105,6 +116,12 @@ class Person:
 
     async def cancel_clone(self, clone: Started) -> None:
         assert not (await self.ask(_CANCEL, id=clone.id))["cancelClone"]["userErrors"]
+
+    async def delete_voice(self, voice: str) -> None:
+        assert not (await self.ask(_DELETE_VOICE, id=voice))["deleteVoice"]["userErrors"]
+
+    async def delete_account(self) -> None:
+        assert not (await self.ask(_DELETE_ACCOUNT, password=_PASSWORD))["deleteAccount"]["userErrors"]
 
     async def clones(self) -> list[Started]:
         return [_started(clone) for clone in await self._mine("clones")]
@@ -201,7 +218,7 @@ class Person:
 
 async def signed_up(service: str) -> Person:
     phone = f"+1415555{next(_NUMBERS)}"
-    account = {"email": f"{new_id()}@example.com", "password": "correct horse battery", "phone": phone}
+    account = {"email": f"{new_id()}@example.com", "password": _PASSWORD, "phone": phone}
     async with httpx.AsyncClient(base_url=service, timeout=WITHIN, trust_env=False) as client:
 
         async def ask(query: str, **variables: object) -> Any:
