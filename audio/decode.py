@@ -10,6 +10,7 @@ write. libsndfile, which reads and writes our own files, knows no AAC.
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 import sys
 from collections.abc import Mapping
@@ -109,16 +110,15 @@ def _sniff(file: BinaryIO) -> str:
     Raises:
         BadAudio: it begins as none of those that can be read.
     """
-    file.fileno()  # a spooled file has none before it is on the disk,
+    number = file.fileno()  # a spooled file has none before it is on the disk,
     file.flush()  # and the process sees only what is there
-    file.seek(0)
-    head = file.read(_HEAD)
+    # Past the file's own buffer: the process moves the position that both share, and closing the file would fail.
+    head = os.pread(number, _HEAD, 0)
     if not head:
         raise BadAudio("The file is empty.")
     tagged = head[:3] == b"ID3"
     if tagged:
-        file.seek(_ID3_HEAD + _id3_size(head))
-        head = file.read(_HEAD)
+        head = os.pread(number, _HEAD, _ID3_HEAD + _id3_size(head))
     format = _format(head) or ("mp3" if tagged else None)
     if format is None:
         raise BadAudio(_WHAT_IS_READ)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
 
 import pytest
-import structlog
+from structlog.testing import capture_logs
 
 from providers.contract import (
     AtCapacity,
@@ -195,10 +194,8 @@ async def test_the_key_is_in_no_error_and_in_no_log(
     eleven: StandIn, make: MakeProvider, request_: CloneRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    logged = io.StringIO()
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(logged))
     secret = "sk_feedfeedfeedfeedfeedfeedfeedfeed"
-    try:
+    with capture_logs() as logged:
         provider = make(key=secret)  # the stand-in repeats it in its answer
         problems: list[BaseException] = []
         for attempt in (provider.voices, provider.clone_quota, lambda: provider.clone(request_)):
@@ -210,12 +207,10 @@ async def test_the_key_is_in_no_error_and_in_no_log(
             with pytest.raises((Refused, Transient)) as refused:
                 await make().clone(request_)
             problems.append(refused.value)
-    finally:
-        structlog.reset_defaults()
     for problem in problems:
         assert problem.__suppress_context__
         assert problem.__cause__ is None
-    words = "".join(map(repr, problems)) + logged.getvalue() + caplog.text
+    words = "".join(map(repr, problems)) + repr(logged) + caplog.text
     assert secret not in words
     assert KEY not in words
     assert secret not in repr(provider._connection._settings)
