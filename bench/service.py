@@ -139,7 +139,7 @@ _PROTOCOLS: Any = ["graphql-transport-ws"]
 @asynccontextmanager
 async def _exchange() -> AsyncIterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "TWILIOACCOUNT_SID": ACCOUNT, "TWILIO_AUTHTOKEN": TOKEN}
+        environment = {**os.environ, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
         command = (sys.executable, "-m", "telephony.exchange", "--port", "0", "--data", folder, "--log-level", "error")
         process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
         assert process.stdout is not None
