@@ -6,12 +6,14 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
+from typing import TypeVar
 
-from audio.clean import clean, clean_if_it_helps
+from audio.clean import Each, clean, clean_if_it_helps, prepare
 from audio.dnsmos import dnsmos
 from audio.pcm import Pcm
 from audio.quality import Quality, measure
@@ -20,6 +22,8 @@ from audio.vad import Segment, speech_segments
 _HANDS = 2  # threads that share the work of one analysis
 _NICENESS = 10  # more than the rest of the process has
 _SILENCE = Pcm.silence(1.0, 8000)
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,12 @@ class Listeners:
     def __init__(self) -> None:
         self._ears = _threads("ears", 1)
         self._analyst = _threads("analyst", 1)
-        self._hands = _threads("hands", _HANDS)
+        self._hands = [_threads("hand", 1) for _ in range(_HANDS)]
 
     async def warm_up(self) -> None:
         """Load the models, so that the first recording does not wait for it."""
         await asyncio.get_running_loop().run_in_executor(self._analyst, _load)
+        self._prepare()
 
     async def speech(self, pcm: Pcm) -> list[Segment]:
         """Where somebody speaks."""
@@ -53,12 +58,25 @@ class Listeners:
 
     async def analysis(self, pcm: Pcm, speech: Sequence[Segment]) -> Findings:
         """How good a recording is, and a better one where that can be had."""
-        return await asyncio.get_running_loop().run_in_executor(self._analyst, _analyze, pcm, speech, self._hands)
+        found = await asyncio.get_running_loop().run_in_executor(self._analyst, _analyze, pcm, speech, self._at_once)
+        if found.cleaned is not None:
+            self._prepare()
+        return found
 
     def close(self) -> None:
         """What has not begun is dropped; what has begun ends soon, and nobody waits for it."""
-        for threads in (self._ears, self._analyst, self._hands):
+        for threads in (self._ears, self._analyst, *self._hands):
             threads.shutdown(wait=False, cancel_futures=True)
+
+    def _at_once(self, work: Callable[[A], B], parts: Iterable[A]) -> list[B]:
+        """Each hand takes every other part."""
+        begun = [hand.submit(work, part) for hand, part in zip(cycle(self._hands), parts, strict=False)]
+        return [each.result() for each in begun]
+
+    def _prepare(self) -> None:
+        """For the next recording, once this one is on its way."""
+        for hand in self._hands:
+            hand.submit(prepare)
 
 
 @cache
@@ -69,9 +87,9 @@ def _load() -> None:
     clean(_SILENCE)
 
 
-def _analyze(pcm: Pcm, speech: Sequence[Segment], hands: Executor) -> Findings:
+def _analyze(pcm: Pcm, speech: Sequence[Segment], at_once: Each) -> Findings:
     quality = measure(pcm, speech)
-    cleaned, helped = clean_if_it_helps(pcm, quality, hands.map)
+    cleaned, helped = clean_if_it_helps(pcm, quality, at_once)
     return Findings(quality, cleaned if helped else None)
 
 

@@ -148,3 +148,24 @@ def test_another_kind_of_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     audio.clean._library.cache_clear()
     with pytest.raises(BadWeights, match="pdp11"):
         clean(call(seconds=1.0))
+
+
+def test_what_was_prepared_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sound is heard by a filter of its own, whether it was made ahead or not."""
+    made: list[object] = []
+    init = audio.clean._Filter.__init__
+
+    def counted(each: audio.clean._Filter) -> None:
+        made.append(each)
+        init(each)
+
+    monkeypatch.setattr(audio.clean._Filter, "__init__", counted)
+    audio.clean._spare.__dict__.clear()
+    audio.clean.prepare()
+    audio.clean.prepare()
+    assert len(made) == 1
+    sound = Pcm.silence(1.0, 8000)
+    clean(sound)
+    assert len(made) == 1
+    clean(sound)
+    assert len(made) == 2

@@ -372,6 +372,8 @@ def _quickly(clock: Clock) -> Iterator[None]:
         patch("studio.workflows.stretched", lambda pause: pause),
         patch("studio.cloning._PROVIDER_SECONDS", 0.2),
         patch("studio.listening._analyze", _analyzed),
+        patch("studio.listening._load", lambda: None),
+        patch("studio.listening.prepare", lambda: None),
     ):
         yield
 
