@@ -62,11 +62,11 @@ class Gone(ProviderError):
 # ── values ───────────────────────────────────────────────────────────────────
 
 Permit = Callable[[], Awaitable[None]]
-"""Leave to do what must not be done twice. It returns while the work is ours, and raises `asyncio.CancelledError` (let
+"""Leave for an effect outside. It returns while the work is ours, and raises `asyncio.CancelledError` (let
 it through) when another process has taken it over."""
 
 
-async def _granted() -> None:
+async def granted() -> None:
     """For who works alone."""
 
 
@@ -125,7 +125,7 @@ class CloneRequest:
     cleaned: Pcm | None = None
     language: str | None = None
     tried_before: bool = False
-    permit: Permit = _granted
+    permit: Permit = granted
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from providers.contract import Permit
 from studio.database import AWAY, Database
 from studio.hub import ChangeHub
 from studio.mistakes import FailureCode
 from studio.moves import add_take, call_and_clone, fail_clone, move_call, move_clone, takes_of
-from studio.ports import CallOrder, CallRefused, Carrier, CarrierError, CarrierUnavailable, Permit
+from studio.ports import CallOrder, CallRefused, Carrier, CarrierError, CarrierUnavailable
 from studio.retrying import retried
 from studio.states import CallStatus, CloneStatus
 from studio.tables import Call, Clone, Recording, now

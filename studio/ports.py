@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from providers.contract import Permit, granted
 from studio.states import CallPurpose, CallStatus
 
 
@@ -34,15 +35,6 @@ class RecordingUnusable(CarrierError):
     """What the carrier sent is no recording: wrong type, cut short, too large, empty."""
 
 
-Permit = Callable[[], Awaitable[None]]
-"""Leave for an effect outside. It returns while the work is ours, and raises `asyncio.CancelledError` (let it through)
-when another process has taken it over."""
-
-
-async def _granted() -> None:
-    """For who works alone."""
-
-
 @dataclass(frozen=True, slots=True)
 class CallOrder:
     """A call to place. Everything that the carrier reports about it comes back under `call_id`. `permit` is awaited
@@ -53,7 +45,7 @@ class CallOrder:
     purpose: CallPurpose
     ring_seconds: int = 60
     time_limit: int = 600
-    permit: Permit = _granted
+    permit: Permit = granted
 
 
 @dataclass(frozen=True, slots=True)

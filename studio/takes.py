@@ -93,7 +93,8 @@ class Takes:
         quality = found.quality
         cleaned_blob = None
         if found.cleaned is not None:
-            cleaned_blob = await self._blobs.put(write_wav(found.cleaned), "wav", STORAGE_SECONDS)
+            sound = await asyncio.to_thread(write_wav, found.cleaned)
+            cleaned_blob = await self._blobs.put(sound, "wav", STORAGE_SECONDS)
         async with self._database.transaction() as unit:
             row = await unit.get_one(Recording, take_id)
             row.seconds, row.speech_seconds = quality.seconds, quality.speech_seconds
