@@ -36,8 +36,9 @@ from tests.audio.sounds import caller, coded, phone, with_noise
 
 SECONDS = 30.0
 ROUNDS = 12  # of each kind, one after the other
+SPEAKING = 1.0  # s from the beep to the end of what they say, for brevity: the service has long been ready by then
 TOGETHER = 20  # clones at once
-PAUSE = 0.5  # s between the webhooks of each of those: four times as often as in reality
+ROUND = 1.5  # s of the hold loop: a pause of 1 s, and in every third round words of 2 s
 CALLS_A_PERSON = 8  # a user may not start more than ten in an hour
 NOISE_DB = 6.0  # below the speech
 _PATIENCE = 240.0
@@ -99,6 +100,7 @@ class Place:
         caller = Caller(self._twilio, call, Carrier(self._client, self._server, call))
         await caller.carrier.post("answer")
         await caller.carrier.post("consent", Digits=call.code)
+        await asyncio.sleep(SPEAKING)
         return caller
 
     async def hung_up(self, caller: Caller, sound: bytes) -> float:
@@ -122,25 +124,26 @@ class Place:
 
         async def one(caller: Caller) -> list[float]:
             took = []
+            await _some_time()
             for _ in range(20):
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(ROUND)
                 took.append(await caller.carrier.post("review"))
             return took
 
         return [ms for took in await asyncio.gather(*map(one, callers)) for ms in took]
 
     async def together(self, callers: Sequence[Caller], sounds: Sequence[bytes]) -> tuple[list[float], list[float]]:
-        """All record at once and press 1 when they are asked: what their webhooks took meanwhile, in ms, and for each
-        the seconds from the callback to the request."""
+        """All end their recordings within a round of the hold loop, and press 1 when asked: what their webhooks took
+        meanwhile, in ms, and for each the seconds from the callback to the request."""
 
         async def one(caller: Caller, sound: bytes) -> tuple[list[float], float]:
-            await asyncio.sleep(secrets.randbelow(1000) / 1000 * PAUSE)
+            await _some_time()
             took = [await caller.speak(sound, "1")]
             called = await caller.callback()
             requested = asyncio.create_task(self._requested(caller, called))
             kept = False
             while not (requested.done() and kept):
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(ROUND)
                 took.append(await caller.carrier.post("review"))
                 if "/choice" in caller.carrier.answer and not kept:
                     took.append(await caller.carrier.post("choice", Digits="1"))
@@ -154,6 +157,11 @@ class Place:
 
     async def _requested(self, caller: Caller, called: float) -> float:
         return await self._twilio.requested(caller.label) - called
+
+
+async def _some_time() -> None:
+    """Callers do not go in step."""
+    await asyncio.sleep(secrets.randbelow(1000) / 1000 * ROUND)
 
 
 class Caller:

@@ -2,4 +2,5 @@
 
 from deadringer.cli import main
 
-main()
+if __name__ == "__main__":  # and not when a process of the service looks for its functions
+    main()

@@ -108,7 +108,7 @@ class Calling:
         with self._hub.watch(f"clone:{clone_id}") as watch:
             deadline = time.monotonic() + self._times.uncertain
             while (left := deadline - time.monotonic()) > 0:
-                call, clone = await self._read(clone_id)
+                call, clone, _ = await self._read(clone_id)
                 if call.sid is not None or clone.status.over:
                     return not clone.status.over
                 await watch.changed(min(2.0, left))
@@ -133,9 +133,7 @@ class Calling:
         with self._hub.watch(f"clone:{clone_id}") as watch:
             pause = min(_FIRST_POLL, self._times.poll)
             while True:
-                call, clone = await self._read(clone_id)
-                async with self._database.reading() as session:
-                    takes = await takes_of(session, clone_id)
+                call, clone, takes = await self._read(clone_id)
                 if clone.status.over or clone.status is CloneStatus.RECORDED:
                     return None
                 fresh = next((take for take in takes if take.judged_at is None and self._is_due(take, watched)), None)
@@ -176,7 +174,7 @@ class Calling:
         they said only a moment later."""
         deadline = time.monotonic() + self._times.late
         while True:
-            call, clone = await self._read(clone_id)
+            call, clone, _ = await self._read(clone_id)
             if call.sid is None or clone.status is not CloneStatus.RECORDING:
                 return
             try:
@@ -202,7 +200,7 @@ class Calling:
         watched = _Stopwatch()
         with self._hub.watch(f"clone:{clone_id}") as watch:
             while True:
-                call, clone = await self._read(clone_id)
+                call, clone, _ = await self._read(clone_id)
                 if call.status.over:
                     return
                 if call.sid is None or self._is_overdue(call, watched):
@@ -251,7 +249,7 @@ class Calling:
                     take.deleted_there_at = now()
         return True
 
-    async def _read(self, clone_id: str) -> tuple[Call, Clone]:
+    async def _read(self, clone_id: str) -> tuple[Call, Clone, list[Recording]]:
         async with self._database.reading() as session:
             clone = await session.get_one(Clone, clone_id)
-            return await session.get_one(Call, clone.call_id), clone
+            return await session.get_one(Call, clone.call_id), clone, await takes_of(session, clone_id)

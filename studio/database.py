@@ -25,6 +25,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from studio import sqlite
 from studio.hub import ChangeHub
 
 _CHANNEL = "deadringer_changes"
@@ -95,7 +96,11 @@ class Database:
         if not self.sqlite:
             return create_async_engine(self.url, pool_size=10, max_overflow=10, pool_timeout=10, pool_pre_ping=True)
         engine = create_async_engine(
-            self.url, pool_size=10, max_overflow=10, pool_timeout=10, connect_args={"factory": _SqliteConnection}
+            self.url,
+            pool_size=10,
+            max_overflow=10,
+            pool_timeout=10,
+            connect_args={"async_creator_fn": sqlite.connect, "factory": _SqliteConnection},
         )
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)

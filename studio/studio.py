@@ -123,7 +123,7 @@ async def open_studio(settings: StudioSettings, providers: ProviderRegistry, car
     await asyncio.to_thread(settings.data_dir.mkdir, parents=True, exist_ok=True)
     studio = Studio(settings, providers, carrier)
     async with AsyncExitStack() as stack:
-        stack.callback(studio.listeners.close)
+        stack.push_async_callback(studio.listeners.aclose)
         await studio.database.open()
         stack.push_async_callback(studio.database.aclose)
         times = settings.call_times

@@ -12,9 +12,10 @@ from audio.pcm import Pcm
 from audio.quality import warnings
 from audio.vad import Segment
 from audio.wav import BadAudio, read_wav, write_wav
+from studio.analysis import Findings
 from studio.blobs import STORAGE_SECONDS, Blobs
 from studio.database import Database
-from studio.listening import Findings, Listeners
+from studio.listening import Listeners
 from studio.mistakes import FailureCode
 from studio.moves import takes_of
 from studio.ports import Carrier, CarrierUnavailable, RecordingNotThere, RecordingUnusable

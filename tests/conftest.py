@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+from unittest.mock import patch
 
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
 
+from studio.helper import Helper
+
 ROOT = Path(__file__).parent.parent
+T = TypeVar("T")
+
+
+async def in_a_thread(_: Helper, work: Callable[..., T], *values: object) -> T:
+    """Instead of `Helper.ask`."""
+    return await asyncio.to_thread(work, *values)
+
+
+@pytest.fixture(autouse=True)
+def helpers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A studio's helpers work in threads, since hundreds of studios are opened, and each would load the models again.
+    Tests that are marked with `processes` have real ones, as have all services that are run by command."""
+    if request.node.get_closest_marker("processes"):
+        yield
+    else:
+        with patch.object(Helper, "ask", in_a_thread):
+            yield
 
 
 @pytest.fixture(scope="session")

@@ -83,3 +83,9 @@ def with_noise(pcm: Pcm, kind: str, snr_db: float) -> Pcm:
     noise = band(make(pcm.seconds, pcm.rate, 0.0), 300, 3400)
     level = 10 * np.log10(np.mean(np.square(noise.samples, dtype=np.float64)))
     return add(pcm, scaled(noise, speech_dbfs(pcm) - snr_db - float(level)))
+
+
+def likeness(pcm: Pcm, speech: Pcm) -> float:
+    """Scale-invariant signal-to-distortion ratio in dB (J. Le Roux et al., "SDR: half-baked or well done?", 2019)."""
+    wanted = np.dot(pcm.samples, speech.samples) / np.dot(speech.samples, speech.samples) * speech.samples
+    return float(10 * np.log10(np.sum(wanted**2) / np.sum((pcm.samples - wanted) ** 2)))

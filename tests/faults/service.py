@@ -4,7 +4,6 @@ are tones, made by a provider that asks the test before it works; or, with failp
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +13,7 @@ from unittest.mock import AsyncMock, patch
 
 import httpx
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from api.app import create_app, studio_settings
@@ -29,10 +29,12 @@ from providers.elevenlabs.settings import ElevenLabsSettings
 from providers.manager import ProviderRegistry
 from studio import workflows
 from studio.calling import CallTimes
+from studio.helper import Helper
 from studio.listening import Listeners
 from studio.studio import open_studio
 from telephony.carrier import TwilioCarrier
 from telephony.settings import TelephonySettings
+from tests.conftest import in_a_thread
 from tests.faults.failpoints import FailingCarrier, FailingProvider, Failpoints, watch_commits
 from tests.providers.elevenlabs.standin import KEY
 from tests.providers.tone import ToneProvider
@@ -113,6 +115,8 @@ def serve(plan: Plan) -> None:
         # Scores take more of the processor than all the rest of a story, and nothing here depends on them.
         patch.object(quality, "dnsmos", return_value=None).start()
         patch.object(Listeners, "warm_up", AsyncMock()).start()
+        # It is killed so often, and to start its helpers takes longer than a story.
+        patch.object(Helper, "ask", in_a_thread).start()
     settings = Settings(
         data_dir=plan.data_dir,
         database_url=plan.database_url,
@@ -122,7 +126,7 @@ def serve(plan: Plan) -> None:
         port=plan.port,
     )
     server = uvicorn.Server(uvicorn.Config(_app(plan, settings), **uvicorn_options(settings)))
-    asyncio.run(server.serve())
+    uvloop.run(server.serve())
 
 
 def _app(plan: Plan, settings: Settings) -> FastAPI:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any, TypeVar
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 from urllib.parse import urldefrag, urlencode
 
 import httpx
@@ -22,10 +22,12 @@ from twilio.request_validator import RequestValidator
 
 from audio.pcm import Pcm
 from audio.quality import Quality
+from audio.vad import Segment
 from providers.manager import ProviderRegistry
+from studio.analysis import Findings
 from studio.calling import CallTimes
 from studio.hub import ChangeHub
-from studio.listening import Findings
+from studio.listening import Listeners
 from studio.mistakes import Mistake
 from studio.states import CallStatus
 from studio.studio import Studio, StudioSettings, open_studio
@@ -371,12 +373,11 @@ def _quickly(clock: Clock) -> Iterator[None]:
         patch("studio.retrying.stretched", lambda pause: pause / 50),
         patch("studio.workflows.stretched", lambda pause: pause),
         patch("studio.cloning._PROVIDER_SECONDS", 0.2),
-        patch("studio.listening._analyze", _analyzed),
-        patch("studio.listening._load", lambda: None),
-        patch("studio.listening.prepare", lambda: None),
+        patch.object(Listeners, "analysis", _analyzed),
+        patch.object(Listeners, "warm_up", AsyncMock()),
     ):
         yield
 
 
-def _analyzed(pcm: Pcm, *_: object) -> Findings:
+async def _analyzed(_: Listeners, pcm: Pcm, speech: Sequence[Segment]) -> Findings:
     return Findings(Quality(pcm.seconds, pcm.seconds, 30.0, 0.0, -20.0, None), cleaned=pcm)

@@ -13,10 +13,11 @@ import pytest
 from audio.pcm import Pcm
 from audio.vad import Segment
 from audio.wav import read_wav, write_wav
+from studio.analysis import Findings
 from studio.blobs import Blobs
 from studio.database import Database
 from studio.hub import ChangeHub
-from studio.listening import Findings, Listeners
+from studio.listening import Listeners
 from studio.mistakes import FailureCode
 from studio.ports import RecordingNotThere
 from studio.retrying import retried
@@ -64,7 +65,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     await house.furnish()
     yield house
     await house.takes.aclose()
-    house.listeners.close()
+    await house.listeners.aclose()
     await house.database.aclose()
 
 
