@@ -60,7 +60,7 @@ class Service:
     def suspended(self) -> bool:
         try:
             return Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].startswith("T")
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # it is gone: before it was opened, or before it was read
             return False
 
     async def start(self) -> None:
